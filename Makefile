@@ -1,0 +1,30 @@
+# The targets below; `make` alone lists them.
+PYTHON ?= python3
+LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --upgrade
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/run ## serve on 127.0.0.1:8000 (PORT changes it), with a first user and token if there are none
+	@.venv/bin/flask quickstart && exec .venv/bin/gunicorn --bind 127.0.0.1:$${PORT:-8000} wsgi:app
+
+test: .venv/dev ## install what the tests need, and run them all
+	@./tests/install-servers && .venv/bin/pytest
+
+check: .venv/dev ## lint, format and types
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+lock: .venv/dev ## write requirements.txt and requirements-dev.txt from their .in files
+	@cd . && .venv/bin/$(LOCK) -o requirements.txt requirements.in && .venv/bin/$(LOCK) -o requirements-dev.txt requirements-dev.in
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 …")'
+	@$(PYTHON) -m venv .venv
+
+.venv/run: requirements.txt | .venv/bin/pip
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && touch $@
+
+.venv/dev: requirements-dev.txt | .venv/bin/pip
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && touch $@ .venv/run
+
+.PHONY: help run test check lock

@@ -1,0 +1,35 @@
+"""The billing service that LLM gateways should have had: create_app wires it, top to bottom."""
+
+from __future__ import annotations
+
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+
+from billing import cli, errors, http, logs, service
+from billing.health import health
+from billing.views import billing
+from config import Settings
+
+
+class PlainJSON(DefaultJSONProvider):
+    """UTF-8 as it is, keys in the documented order."""
+
+    ensure_ascii = False
+    sort_keys = False
+    compact = True
+
+
+def create_app(settings: Settings) -> Flask:
+    """The application. Touches no network and no file, so the database may be away."""
+    app = Flask(__name__, static_folder=None)
+    app.url_map.strict_slashes = False
+    app.json = PlainJSON(app)
+    logs.init_app(settings.log_level)
+    service.init_app(app, settings)
+    errors.init_app(app, settings.default_language)
+    http.init_app(app, settings.trusted_proxy_hops)
+    app.register_blueprint(billing, url_prefix="/dashboard/billing")
+    app.register_blueprint(billing, url_prefix="/v1/dashboard/billing", name="v1")
+    app.register_blueprint(health)
+    cli.init_app(app)
+    return app

@@ -1,0 +1,123 @@
+"""The before_request hook: headers to g.caller, or the error of CONTRACT section 3."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from contextlib import suppress
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import NamedTuple
+
+from flask import g, request
+
+from billing.errors import (
+    APIKeyDisabled,
+    InvalidAPIKey,
+    IPNotAllowed,
+    MissingAPIKey,
+    UserDisabled,
+    UserMismatch,
+)
+from billing.models import READABLE, TokenRow, UserRow
+from billing.service import service
+
+_BEARER = re.compile(r"bearer[ \t]+|bearer$", re.IGNORECASE | re.ASCII)
+_KEY = re.compile(r"[!-,.-~]{1,128}", re.ASCII)
+_USER_ID = re.compile("[0-9]{1,18}", re.ASCII)
+
+
+class Caller(NamedTuple):
+    """Who the request speaks for; `token` is None for a user's access token."""
+
+    user: UserRow
+    token: TokenRow | None
+
+
+def authenticate() -> None:
+    """Set g.caller. Raises the first error of the contract's table that applies."""
+    if request.method == "OPTIONS":
+        return
+    # Servers join repeated headers with a comma: the first counts.
+    secret = _bare(request.headers.get("Authorization", "").partition(",")[0])
+    if not secret:
+        raise MissingAPIKey
+    g.caller = _caller(secret, _bare(request.headers.get("New-Api-User", "")))
+
+
+def _bare(header: str) -> str:
+    """The header's value without surrounding blanks and without `Bearer`."""
+    value = header.strip(" \t")
+    match = _BEARER.match(value)
+    return value[match.end() :] if match else value
+
+
+def _caller(secret: str, user_id: str) -> Caller:
+    billing = service()
+    billing.handle.begin()
+    key = secret.removeprefix("sk-").partition("-")[0]
+    if _KEY.fullmatch(key):
+        stored = billing.stored(key)
+        token = billing.reads.token(stored)
+        # MySQL may compare without case, accents and trailing blanks: compare again.
+        if token and token.deleted_at is None and _same(token.key, stored):
+            return _token_caller(token, user_id, billing.settings.require_new_api_user)
+    if _USER_ID.fullmatch(user_id):
+        user = billing.reads.user(int(user_id))
+        if user and user.access_token and _same(user.access_token, billing.stored(secret)):
+            if not user.enabled:
+                raise UserDisabled
+            return Caller(user, None)
+    raise InvalidAPIKey
+
+
+def _token_caller(token: TokenRow, user_id: str, user_id_required: bool) -> Caller:
+    if token.status not in READABLE:
+        raise APIKeyDisabled
+    named = int(user_id) if _USER_ID.fullmatch(user_id) else None
+    if (user_id or user_id_required) and named != token.user_id:
+        raise UserMismatch
+    if token.user is None or not token.user.enabled:
+        raise UserDisabled
+    if token.allow_ips and not _allows(token.allow_ips, request.remote_addr or ""):
+        raise IPNotAllowed
+    return Caller(token.user, token)
+
+
+def _same(stored: str, presented: str) -> bool:
+    """Equality in constant time; bytes, because text that is not ASCII is refused there."""
+    return hmac.compare_digest(stored.encode(), presented.encode())
+
+
+def _allows(allow_ips: str, address: str) -> bool:
+    """Whether a token's allow-list, one address or network a line, holds the client's address."""
+    networks = _networks(allow_ips)
+    if networks is None:
+        return True
+    try:
+        client = ip_address(address)
+    except ValueError:
+        return False
+    client = getattr(client, "ipv4_mapped", None) or client
+    return any(client in network for network in networks)
+
+
+@lru_cache(maxsize=4096)
+def _networks(allow_ips: str) -> tuple[IPv4Network | IPv6Network, ...] | None:
+    """The networks of a list; None when it is blank, which is no limit. Junk allows nobody."""
+    lines = [re.sub("[ ,\t\r]", "", line) for line in allow_ips.split("\n")]
+    if not any(lines):
+        return None
+    networks = []
+    for line in filter(None, lines):
+        with suppress(ValueError):
+            networks.append(_unmapped(ip_network(line, strict=False)))
+    return tuple(networks)
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """An IPv4-mapped IPv6 network (`::ffff:10.0.0.0/104`) as the IPv4 network that it is."""
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return IPv4Network((mapped, network.prefixlen - 96))

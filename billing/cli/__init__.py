@@ -1,0 +1,17 @@
+"""The operators' commands: thin shells over functions that live below."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from billing.cli import database, tokens, usage, users
+
+
+def init_app(app: Flask) -> None:
+    for command in (
+        *database.commands,
+        users.user,
+        tokens.token,
+        usage.usage,
+    ):
+        app.cli.add_command(command)

@@ -1,0 +1,183 @@
+"""`flask token …`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from billing import accounts
+from billing.cli.shell import (
+    Expiry,
+    Network,
+    Text,
+    amount,
+    amount_options,
+    command,
+    opened,
+    show,
+)
+from billing.models import DISABLED, ENABLED, Token
+
+_NAME = Text(64)
+
+
+@click.group()
+def token() -> None:
+    """Tokens: what clients authenticate with, each with a cap of its own."""
+
+
+def _public(row: Token) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "user_id": row.user_id,
+        "name": row.name,
+        "status": row.status,
+        "remain_quota": row.remain_quota,
+        "used_quota": row.used_quota,
+        "unlimited_quota": bool(row.unlimited_quota),
+        "expired_time": row.expired_time,
+        "allow_ips": row.allow_ips.split(),
+        "created_time": row.created_time,
+    }
+
+
+def _show(row: Token, as_json: bool, **more: str) -> None:
+    shown = {**_public(row), **more}
+    if not as_json:
+        shown["allow_ips"] = " ".join(shown["allow_ips"])
+    show(shown, as_json)
+
+
+@token.command()
+@click.argument("user")
+@click.option("--name", type=_NAME, default="default", show_default=True)
+@amount_options
+@click.option("--unlimited", is_flag=True, help="No cap.")
+@click.option("--expires", type=Expiry(), default="never", help="DATE, +30d, or never.")
+@click.option("--allow-ip", type=Network(), multiple=True, help="Repeat for several.")
+@command
+def add(
+    user: str,
+    name: str,
+    usd: str | None,
+    quota: int | None,
+    unlimited: bool,
+    expires: int,
+    allow_ip: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Make a token of USER; its key is shown this once."""
+    given = amount(usd, quota, required=False)
+    if unlimited and given:
+        raise click.UsageError("--unlimited takes no amount")
+    with opened() as database:
+        row, key = accounts.add_token(
+            database,
+            user,
+            name=name,
+            quota=given,
+            unlimited=unlimited,
+            expired_time=expires,
+            allow_ips="\n".join(allow_ip),
+        )
+    _show(row, as_json, key=f"sk-{key}")
+
+
+@token.command("list")
+@click.argument("user", required=False)
+@command
+def list_tokens(user: str | None, as_json: bool) -> None:
+    """List the tokens that are not revoked, of USER alone if named."""
+    with opened():
+        query = Token.select().where(Token.deleted_at.is_null()).order_by(Token.id)
+        if user is not None:
+            query = query.where(Token.user_id == accounts.user_named(user).id)
+        rows = [_public(row) for row in query]
+    if not as_json:
+        rows = [{**row, "allow_ips": " ".join(row["allow_ips"])} for row in rows]
+    show(rows, as_json)
+
+
+@token.command("show")
+@click.argument("id", type=int)
+@command
+def show_token(id: int, as_json: bool) -> None:
+    """Show the token ID."""
+    with opened():
+        row = accounts.token_of(id)
+    _show(row, as_json)
+
+
+@token.command()
+@click.argument("id", type=int)
+@click.option("--name", type=_NAME)
+@click.option("--expires", type=Expiry(), help="DATE, +30d, or never.")
+@click.option("--allow-ip", type=Network(), multiple=True, help="Replaces the list.")
+@click.option("--any-ip", is_flag=True, help="Drop the allow-list.")
+@command
+def edit(
+    id: int,
+    name: str | None,
+    expires: int | None,
+    allow_ip: tuple[str, ...],
+    any_ip: bool,
+    as_json: bool,
+) -> None:
+    """Change what is named of the token ID."""
+    if allow_ip and any_ip:
+        raise click.UsageError("give one of --allow-ip and --any-ip")
+    changes: dict[str, object] = {}
+    if name is not None:
+        changes["name"] = name
+    if expires is not None:
+        changes["expired_time"] = expires
+    if allow_ip or any_ip:
+        changes["allow_ips"] = "\n".join(allow_ip)
+    if not changes:
+        raise click.UsageError("name something to change")
+    with opened() as database:
+        row = accounts.edit_token(database, id, changes)
+    _show(row, as_json)
+
+
+@token.command()
+@click.argument("id", type=int)
+@amount_options
+@command
+def credit(id: int, usd: str | None, quota: int | None, as_json: bool) -> None:
+    """Add to the cap of the token ID; the user's wallet is left alone."""
+    given = amount(usd, quota)
+    with opened() as database:
+        row = accounts.credit_token(database, id, given)
+    _show(row, as_json)
+
+
+@token.command()
+@click.argument("id", type=int)
+@command
+def disable(id: int, as_json: bool) -> None:
+    """Switch the token ID off until `enable`."""
+    with opened() as database:
+        row = accounts.edit_token(database, id, {"status": DISABLED})
+    _show(row, as_json)
+
+
+@token.command()
+@click.argument("id", type=int)
+@command
+def enable(id: int, as_json: bool) -> None:
+    """Switch the token ID on again."""
+    with opened() as database:
+        row = accounts.edit_token(database, id, {"status": ENABLED})
+    _show(row, as_json)
+
+
+@token.command()
+@click.argument("id", type=int)
+@command
+def revoke(id: int, as_json: bool) -> None:
+    """End the token ID for good; what it used stays recorded."""
+    with opened() as database:
+        row = accounts.revoke_token(database, id)
+    _show(row, as_json)

@@ -1,0 +1,113 @@
+"""`flask user …`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from billing import accounts
+from billing.cli.shell import Text, amount, amount_options, command, opened, show
+from billing.models import User
+
+_NAME = Text(64)
+
+
+@click.group()
+def user() -> None:
+    """Users and their wallets."""
+
+
+def _public(row: User) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "username": row.username,
+        "status": row.status,
+        "quota": row.quota,
+        "used_quota": row.used_quota,
+        "request_count": row.request_count,
+        "created_at": row.created_at,
+    }
+
+
+@user.command()
+@click.argument("name", type=_NAME)
+@amount_options
+@command
+def add(name: str, usd: str | None, quota: int | None, as_json: bool) -> None:
+    """Make the user NAME; its access token is shown this once."""
+    given = amount(usd, quota, required=False)
+    with opened() as database:
+        made, access_token = accounts.add_user(database, name, given)
+    show({**_public(made), "access_token": access_token}, as_json)
+
+
+@user.command("list")
+@command
+def list_users(as_json: bool) -> None:
+    """List the users that are not deleted."""
+    with opened():
+        rows = list(User.select().where(User.deleted_at.is_null()).order_by(User.id))
+    show([_public(row) for row in rows], as_json)
+
+
+@user.command("show")
+@click.argument("name")
+@command
+def show_user(name: str, as_json: bool) -> None:
+    """Show the user NAME."""
+    with opened():
+        row = accounts.user_named(name)
+    show(_public(row), as_json)
+
+
+@user.command()
+@click.argument("name")
+@amount_options
+@command
+def credit(name: str, usd: str | None, quota: int | None, as_json: bool) -> None:
+    """Add to the wallet of the user NAME."""
+    given = amount(usd, quota)
+    with opened() as database:
+        row = accounts.credit_user(database, name, given)
+    show(_public(row), as_json)
+
+
+@user.command()
+@click.argument("name")
+@command
+def disable(name: str, as_json: bool) -> None:
+    """Switch the user NAME off: nothing of theirs authenticates until `enable`."""
+    with opened() as database:
+        row = accounts.set_user_status(database, name, enabled=False)
+    show(_public(row), as_json)
+
+
+@user.command()
+@click.argument("name")
+@command
+def enable(name: str, as_json: bool) -> None:
+    """Switch the user NAME on again."""
+    with opened() as database:
+        row = accounts.set_user_status(database, name, enabled=True)
+    show(_public(row), as_json)
+
+
+@user.command()
+@click.argument("name")
+@command
+def delete(name: str, as_json: bool) -> None:
+    """Delete the user NAME for good; figures stay in the database, the name stays taken."""
+    with opened() as database:
+        row = accounts.delete_user(database, name)
+    show(_public(row), as_json)
+
+
+@user.command("new-access-token")
+@click.argument("name")
+@command
+def new_access_token(name: str, as_json: bool) -> None:
+    """Replace the access token of the user NAME; the new one is shown this once."""
+    with opened() as database:
+        row, access_token = accounts.new_access_token(database, name)
+    show({"id": row.id, "username": row.username, "access_token": access_token}, as_json)

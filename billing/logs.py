@@ -1,0 +1,36 @@
+"""The service's log lines, and what keeps secrets out of them, whoever writes them."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+# The server quotes what it refuses: request lines, header lines, whole header blocks.
+_REFUSED = re.compile(r"(Invalid request from ip=[0-9a-f.:]*: [^:'\"]*).*", re.DOTALL)
+_QUERY = re.compile(r"\?[^\s'\"]*")
+_KEY = re.compile(r"sk-[A-Za-z0-9]+")
+
+
+def redacted(text: str) -> str:
+    """`text` without query strings, keys, or what the server quotes of a refused request."""
+    text = _REFUSED.sub(r"\1", text)
+    return _KEY.sub("sk-…", _QUERY.sub("?…", text))
+
+
+class Redact(logging.Filter):
+    """Redacts every message that passes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redacted(record.getMessage()), ()
+        return True
+
+
+def init_app(level: str) -> None:
+    """Write our own lines to standard error, once however many applications are made."""
+    log = logging.getLogger("billing")
+    log.setLevel(level)
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler.addFilter(Redact())
+        log.addHandler(handler)

@@ -1,0 +1,65 @@
+"""Quota arithmetic: exact, pure; no Flask, no database.
+
+Quota is an integer count of internal units (CONTRACT section 4). Amounts leave this module as
+Fractions and become floats once, where a schema writes JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import NamedTuple
+
+#: What clients take for "unlimited" (neko-api-key-tool tests `=== 100000000`); never converted.
+UNLIMITED = Fraction(100_000_000)
+
+#: The most quota that one command or record may move; beyond it JSON numbers lose units.
+MAX_QUOTA = 2**53
+
+#: The most that a stored balance may reach, so that remaining plus used stays within 64 bits.
+MAX_STORED = 2**62
+
+
+class Balance(NamedTuple):
+    """What remains and what is used, in quota units. `unlimited` means no limit, not a figure."""
+
+    remaining: int
+    used: int
+    unlimited: bool = False
+
+
+@dataclass(frozen=True)
+class Display:
+    """How quota is shown: the unit, and how much of it one quota unit is worth."""
+
+    unit: str
+    per_quota: Fraction
+
+    def amount(self, quota: int) -> Fraction:
+        """`quota` in display units."""
+        return quota * self.per_quota
+
+    def hard_limit(self, balance: Balance) -> Fraction:
+        """Remaining plus used in display units, or the unlimited figure."""
+        return UNLIMITED if balance.unlimited else self.amount(balance.remaining + balance.used)
+
+    def hundredths(self, quota: int) -> Fraction:
+        """`quota` in hundredths of a display unit: cents when the unit is USD."""
+        return quota * self.per_quota * 100
+
+
+def display(unit: str, quota_per_unit: Fraction, cny: Fraction, custom: Fraction) -> Display:
+    """The display of `unit`: USD, CNY (`cny` for a dollar), CUSTOM (`custom`), TOKENS (raw)."""
+    dollars = 1 / quota_per_unit
+    worth = {
+        "USD": dollars,
+        "CNY": dollars * cny,
+        "CUSTOM": dollars * custom,
+        "TOKENS": Fraction(1),
+    }
+    return Display(unit, worth[unit])
+
+
+def access_until(expired_time: int) -> int:
+    """Unix seconds when access ends; 0 when it never does (stored as -1)."""
+    return max(expired_time, 0)

@@ -1,0 +1,82 @@
+"""marshmallow: the bodies of the answers, keys in the documented order (CONTRACT section 1).
+
+Amounts arrive as exact Fractions; Float writes the double nearest to each.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+
+from billing.quota import MAX_QUOTA
+from billing.values import instant, plain_text
+
+
+class SubscriptionSchema(Schema):
+    object = fields.Constant("billing_subscription")
+    has_payment_method = fields.Constant(True)
+    soft_limit_usd = fields.Float(attribute="hard_limit", dump_only=True)
+    hard_limit_usd = fields.Float(attribute="hard_limit", dump_only=True)
+    system_hard_limit_usd = fields.Float(attribute="hard_limit", dump_only=True)
+    access_until = fields.Integer()
+
+
+class UsageSchema(Schema):
+    object = fields.Constant("list")
+    total_usage = fields.Float()
+
+
+def dump(schema: Schema, **values: Any) -> dict[str, Any]:
+    """The body that `schema` makes of `values`."""
+    body: dict[str, Any] = schema.dump(values)
+    return body
+
+
+class StatusSchema(Schema):
+    status = fields.Constant("ok")
+
+
+class Instant(fields.Field[int]):
+    """Unix seconds from unix seconds or ISO 8601."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
+        try:
+            return instant(str(value))
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+
+class Name(fields.String):
+    """A model or an id: what the tables and collations hold as it is."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> str:
+        try:
+            return plain_text(super()._deserialize(value, attr, data, **more), 64)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+
+class Count(fields.Integer):
+    """A whole number, written as one."""
+
+    def __init__(self, **more: Any) -> None:
+        limits = validate.Range(0, MAX_QUOTA, error="not a whole number from 0 to 2^53")
+        super().__init__(strict=True, validate=limits, **more)
+
+
+class UsageLine(Schema):
+    """One line of `flask usage import`."""
+
+    token_id = Count(required=True)
+    model = Name(required=True)
+    quota = Count(allow_none=True)
+    usd = fields.Decimal(allow_none=True)
+    prompt_tokens = Count()
+    completion_tokens = Count()
+    at = Instant(allow_none=True)
+    request_id = Name(allow_none=True)
+    refund = fields.Boolean(truthy={True}, falsy={False})
+
+    class Meta:
+        unknown = RAISE
