@@ -157,7 +157,7 @@ def _known(usages: Sequence[Usage]) -> dict[tuple[int, str], Usage]:
         Log.type,
     ).where(Log.type.in_((LOG_CONSUME, LOG_REFUND)), Log.request_id.in_(ids))
     found: Any = rows.tuples()
-    known = (Usage(*row, type == LOG_REFUND) for *row, type in found)
+    known = (Usage._make((*row, type == LOG_REFUND)) for *row, type in found)
     return {(usage.type, usage.request_id or ""): usage for usage in known}
 
 

@@ -1,0 +1,134 @@
+"""Fixtures: a MariaDB server for the whole run, an empty or prepared database for each test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from billing import create_app
+from billing.db import Handle
+from config import Settings
+from tests.servers import IN_CI, Gunicorn, MariaDB
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    server = MariaDB()
+    yield server
+    server.close()
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database that holds nothing, on each kind of server."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'billing.db'}"
+    else:
+        with request.getfixturevalue("mariadb").database() as url:
+            yield url
+
+
+class Billing:
+    """A database of ours, its applications, and the operators' commands on it."""
+
+    def __init__(self, url: str, **env: str) -> None:
+        self.env = {"DATABASE_URL": url, **env}
+        self.apps: list[Flask] = []
+        self.app = self.make_app()
+
+    def make_app(self, **env: str) -> Flask:
+        app = create_app(Settings.from_env({**self.env, **env}))
+        self.apps.append(app)
+        return app
+
+    def client(self, **env: str) -> FlaskClient:
+        """A client of an application with those variables on top."""
+        return (self.make_app(**env) if env else self.app).test_client()
+
+    def run(self, *arguments: str, status: int = 0, **more: Any) -> str:
+        """Run a command; its standard output. `status` is what it must end with."""
+        result = self.app.test_cli_runner().invoke(args=arguments, **more)
+        assert result.exit_code == status, result.output
+        return result.stdout if status == 0 else result.output
+
+    def json(self, *arguments: str) -> Any:
+        """Run a command with --json; what it printed."""
+        return json.loads(self.run(*arguments, "--json"))
+
+    def user(self, name: str = "alice", quota: int = 0) -> dict[str, Any]:
+        return self.json("user", "add", name, "--quota", str(quota))
+
+    def token(self, user: str = "alice", *options: str) -> dict[str, Any]:
+        return self.json("token", "add", user, *options)
+
+    def execute(self, sql: str, *parameters: object) -> list[tuple]:
+        """Change rows in ways that no command does."""
+        handle = Handle(self.app.extensions["billing"].settings.database_url, 10, "write")
+        try:
+            sql = sql.replace("?", handle.database.param)
+            return list(handle.database.execute_sql(sql, parameters).fetchall())
+        finally:
+            handle.close()
+
+    def close(self) -> None:
+        for app in self.apps:
+            app.extensions["billing"].handle.close()
+
+
+@pytest.fixture
+def billing(empty_url: str) -> Iterator[Billing]:
+    """A database with our tables, on each kind of server."""
+    held = Billing(empty_url)
+    held.run("init")
+    yield held
+    held.close()
+
+
+@pytest.fixture
+def sqlite_billing(tmp_path: Path) -> Iterator[Billing]:
+    """A database with our tables, on SQLite alone."""
+    held = Billing(f"sqlite:///{tmp_path / 'billing.db'}")
+    held.run("init")
+    yield held
+    held.close()
+
+
+@pytest.fixture
+def gunicorn(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
+    """Starts servers with the given variables; ends them with the test."""
+    started: list[Gunicorn] = []
+
+    def start(env: dict[str, str], *options: str) -> Gunicorn:
+        started.append(Gunicorn({"WEB_CONCURRENCY": "2", **env}, tmp_path, *options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+
+
+def bearer(key: str, user_id: object = None, **more: str) -> dict[str, str]:
+    """The headers of a caller."""
+    headers = {"Authorization": f"Bearer {key}", **more}
+    return headers if user_id is None else {**headers, "New-Api-User": str(user_id)}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """In CI nothing may be skipped."""
+    outcome = yield
+    report = outcome.get_result()
+    if IN_CI and report.skipped:
+        report.outcome = "failed"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say truthfully which servers ran."""
+    for line in sorted(MariaDB.versions):
+        terminalreporter.write_line(f"ran against {line}")

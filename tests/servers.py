@@ -1,0 +1,213 @@
+"""Starts the real servers that tests speak to, on loopback, and ends only what it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote
+
+import pymysql
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
+
+
+def free_port() -> int:
+    """A free port below the ephemeral range, where no outgoing connection can take it."""
+    while True:
+        port = random.randrange(15000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def wait_for(ready: Callable[[], object], what: str, seconds: float = 30) -> None:
+    """Poll until `ready` returns something true without an OSError or a driver's error."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, pymysql.MySQLError):
+            if ready():
+                return
+        time.sleep(0.05)
+    raise TimeoutError(f"{what} did not come up within {seconds} s")
+
+
+def program(name: str) -> str:
+    """Where a server's program is; without it the test is skipped, or fails in CI."""
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if path is None:
+        reason = f"{name} is not installed (make test installs it on Debian as root)"
+        if IN_CI:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
+
+
+class MariaDB:
+    """A MariaDB server in a folder of its own, with the root account open on loopback."""
+
+    versions: ClassVar[set[str]] = set()
+    password = "pass/w@rd:%"  # every character that a URL has to escape
+
+    def __init__(self) -> None:
+        server = program("mariadbd")
+        self.folder = Path(tempfile.mkdtemp(prefix="billing-mariadb-"))
+        self.port, self.socket = free_port(), self.folder / "socket"
+        user = "--user=root" if os.geteuid() == 0 else f"--user={os.environ.get('USER', '')}"
+        subprocess.run(
+            [
+                program("mariadb-install-db"),
+                "--no-defaults",
+                f"--datadir={self.folder / 'data'}",
+                "--auth-root-authentication-method=normal",
+                "--skip-test-db",
+                user,
+            ],
+            check=True,
+            capture_output=True,
+        )
+        self._command = [
+            server,
+            "--no-defaults",
+            f"--datadir={self.folder / 'data'}",
+            f"--socket={self.socket}",
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            f"--pid-file={self.folder / 'pid'}",
+            "--innodb-flush-log-at-trx-commit=2",
+            "--innodb-buffer-pool-size=64M",
+            "--max-connections=200",
+            user,
+        ]
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+        self.versions.add(str(self.execute("SELECT VERSION()")[0][0]))
+        self.execute("CREATE USER billing@localhost IDENTIFIED BY %s", self.password)
+        self.execute("CREATE USER billing@'127.0.0.1' IDENTIFIED BY %s", self.password)
+        self.execute("GRANT ALL ON `billing%%`.* TO billing@localhost")
+        self.execute("GRANT ALL ON `billing%%`.* TO billing@'127.0.0.1'")
+
+    def start(self) -> None:
+        log = (self.folder / "log").open("ab")
+        with log:
+            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        wait_for(lambda: self.socket.exists() and self.execute("SELECT 1"), "MariaDB")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            self.process.wait(60)
+            self.process = None
+
+    def execute(self, sql: str, *parameters: object, database: str | None = None) -> list[tuple]:
+        """Run one statement as root."""
+        connection = pymysql.connect(
+            unix_socket=str(self.socket),
+            user="root",
+            database=database,
+            autocommit=True,
+            ssl_disabled=True,
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return list(cursor.fetchall())
+
+    def url(self, name: str) -> str:
+        return f"mysql://billing:{quote(self.password, safe='')}@127.0.0.1:{self.port}/{name}"
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """An empty database; yields its URL."""
+        name = f"billing_{random.randrange(10**12)}"
+        self.execute(f"CREATE DATABASE {name}")
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(f"DROP DATABASE {name}")
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Gunicorn:
+    """The service as the Procfile starts it, on a free port; its log is in `log`."""
+
+    def __init__(self, env: dict[str, str], folder: Path, *options: str) -> None:
+        self.port, self.log_path = free_port(), folder / f"gunicorn-{random.randrange(10**9)}.log"
+        self.url = f"http://127.0.0.1:{self.port}"
+        log = self.log_path.open("wb")
+        with log:
+            self.process = subprocess.Popen(
+                [
+                    str(Path(sys.executable).with_name("gunicorn")),
+                    f"--bind=127.0.0.1:{self.port}",
+                    *options,
+                    "wsgi:app",
+                ],
+                cwd=ROOT,
+                env=environment(env),
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            wait_for(self._healthy, "gunicorn")
+        except TimeoutError:
+            self.close()
+            raise AssertionError(self.log) from None
+
+    def _healthy(self) -> bool:
+        with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:
+            return answer.status == 200
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def workers(self) -> list[int]:
+        """The worker processes' ids."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(40)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def environment(env: dict[str, str]) -> dict[str, str]:
+    """The variables of a subprocess: nothing of the tester's settings leaks in."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    folder = str(Path(sys.executable).parent)
+    return {**kept, "PATH": f"{folder}:{kept.get('PATH', '')}", "PYTHONUTF8": "1", **env}
+
+
+def flask(env: dict[str, str], *arguments: str, **more: object) -> subprocess.CompletedProcess:
+    """Run `flask …` as an operator does."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("flask")), *arguments],
+        cwd=ROOT,
+        env=environment(env),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **more,
+    )
