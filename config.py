@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 ROOT = Path(__file__).resolve().parent
 
@@ -24,55 +24,116 @@ class SettingsError(SystemExit):
 
 @dataclass(frozen=True)
 class DatabaseURL:
-    """Where the database is. `path` for SQLite, the other fields for MySQL."""
+    """Where a database is: `path` for SQLite, `dsn` for PostgreSQL, the rest for MySQL."""
 
-    dialect: Literal["sqlite", "mysql"]
+    dialect: Literal["sqlite", "mysql", "postgresql", "clickhouse"]
     path: Path = Path()
-    host: str = ""
-    port: int = 0
+    dsn: str = field(default="", repr=False)
+    host: str = "127.0.0.1"
+    port: int = 3306
     name: str = ""
     user: str = ""
     password: str = field(default="", repr=False)
     unix_socket: str = ""
-    ssl: bool = False
+    ssl: str = ""
     ssl_ca: str = ""
 
 
 def database_url(text: str) -> DatabaseURL:
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError from error
-    if parts.scheme in ("postgres", "postgresql"):
-        raise ValueError(
-            "is a PostgreSQL address (some hosts set it unasked); "
-            "our own tables live in SQLite or MySQL: sqlite:///billing.db or mysql://…"
-        )
-    if parts.scheme == "sqlite" and not parts.netloc and not parts.query:
-        path = unquote(parts.path[1:])
-        if path and path != ":memory:":
-            return DatabaseURL("sqlite", path=ROOT / path)
-    if parts.scheme == "mysql" and parts.path.strip("/"):
-        return DatabaseURL(
-            "mysql",
-            host=unquote(parts.hostname or "127.0.0.1"),
-            port=port or 3306,
-            name=unquote(parts.path.strip("/")),
-            user=unquote(parts.username or ""),
-            password=unquote(parts.password or ""),
-            **_mysql_options(parts.query),
-        )
+    """One of our URLs, or the text of a gateway's `SQL_DSN`."""
+    scheme, found, _ = text.partition("://")
+    if not found:
+        return _go_dsn(text)
+    if "#" in text:
+        raise ValueError("has a #: write it as %23 in a user name or password")
+    if scheme in ("postgres", "postgresql"):
+        return _postgresql(text)
+    if scheme == "sqlite":
+        return _sqlite(text)
+    if scheme == "mysql":
+        return _mysql(text)
     raise ValueError
 
 
-def _mysql_options(query: str) -> dict[str, Any]:
-    options: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
+def log_database_url(text: str) -> DatabaseURL | None:
+    """The address of a gateway's `LOG_SQL_DSN`; None when it has none."""
+    if not text:
+        return None
+    if text.startswith("clickhouse://"):
+        return DatabaseURL("clickhouse")
+    return database_url(text)
+
+
+def _sqlite(text: str) -> DatabaseURL:
+    parts = urlsplit(text)
+    path = unquote(parts.path[1:])
+    # A gateway's SQLITE_PATH carries settings of its own driver: `?_busy_timeout=30000`.
+    foreign = any(not name.startswith("_") for name, _ in parse_qsl(parts.query, True))
+    if parts.netloc or foreign or not path or path == ":memory:":
+        raise ValueError
+    return DatabaseURL("sqlite", path=ROOT / path)
+
+
+def _postgresql(text: str) -> DatabaseURL:
+    """libpq reads the address itself; what only the gateway's driver knows is left out."""
+    parts = urlsplit(text)
+    if not parts.path.strip("/"):
+        raise ValueError
+    known = [pair for pair in parse_qsl(parts.query) if pair[0] in _LIBPQ]
+    return DatabaseURL("postgresql", dsn=urlunsplit(parts._replace(query=urlencode(known))))
+
+
+_LIBPQ = {"host", "sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs"}
+
+
+def _mysql(text: str) -> DatabaseURL:
+    parts = urlsplit(text)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    ssl = {"": "", "false": "", "true": "verify", "skip-verify": "skip-verify"}
     if options.keys() - {"unix_socket", "ssl", "ssl_ca"}:
         raise ValueError("takes no other parameters than unix_socket, ssl and ssl_ca")
-    if "ssl" in options:
-        options["ssl"] = boolean(options["ssl"])
-    return options
+    if not parts.path.strip("/"):
+        raise ValueError
+    return DatabaseURL(
+        "mysql",
+        host=unquote(parts.hostname or "127.0.0.1"),
+        port=parts.port or 3306,
+        name=unquote(parts.path.strip("/")),
+        user=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+        unix_socket=options.get("unix_socket", ""),
+        ssl=ssl[options.get("ssl", "")],
+        ssl_ca=options.get("ssl_ca", ""),
+    )
+
+
+def _go_dsn(text: str) -> DatabaseURL:
+    """`user:password@tcp(host:3306)/name?…`, as go-sql-driver reads it: nothing is escaped."""
+    match = re.fullmatch(
+        r"(?:(?P<user>[^:]*?)(?::(?P<password>.*))?@)?"
+        r"(?:(?P<protocol>tcp|unix)(?:\((?P<address>[^()]*)\))?)?"
+        r"/(?P<name>[^/?]+)(?:\?(?P<query>.*))?",
+        text,
+        re.DOTALL,
+    )
+    if match is None:
+        raise ValueError
+    given = match.groupdict("")
+    at: dict[str, Any] = {}
+    if given["protocol"] == "unix":
+        at["unix_socket"] = given["address"]
+    elif given["address"]:
+        host = urlsplit(f"//{given['address']}")
+        at = {"host": host.hostname or "127.0.0.1", "port": host.port or 3306}
+    tls = dict(parse_qsl(given["query"])).get("tls", "false")
+    return DatabaseURL(
+        "mysql",
+        name=given["name"],
+        user=given["user"],
+        password=given["password"],
+        ssl={"false": "", "true": "verify"}.get(tls, "skip-verify"),
+        **at,
+    )
 
 
 def boolean(text: str) -> bool:
@@ -89,11 +150,13 @@ def number(text: str) -> Fraction:
     return Fraction(value)
 
 
-def seconds(text: str) -> float:
-    value = float(number(text))
-    if not 0.1 <= value <= 60:
-        raise ValueError
-    return value
+def seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not low <= number(text) <= high:
+            raise ValueError
+        return float(number(text))
+
+    return parse
 
 
 def whole(low: int, high: int) -> Callable[[str], int]:
@@ -123,15 +186,30 @@ def variable(parse: Callable[[str], Any], default: str, accepts: str, meaning: s
 class Settings:
     """Every setting of the service, parsed and checked."""
 
+    billing_mode: str = variable(
+        one_of("embedded", "attached"),
+        "embedded",
+        "embedded or attached",
+        "Whether the database is our own, or a running gateway's, which is read and never written.",
+    )
     database_url: DatabaseURL = variable(
         database_url,
         "sqlite:///billing.db",
-        "sqlite:///file.db, sqlite:////absolute/file.db or mysql://user:password@host:3306/name",
+        "sqlite:///file.db, sqlite:////absolute/file.db, mysql://user:password@host:3306/name, "
+        "and, attached, postgresql://user:password@host:5432/name or a gateway's SQL_DSN",
         "Where the tables are. A relative SQLite path starts at the folder of `wsgi.py`. MySQL "
-        "takes `?unix_socket=`, `?ssl=true` and `?ssl_ca=`; write `@ : / %` in a password as `%40`",
+        "takes `?unix_socket=`, `?ssl_ca=` and `?ssl=` (`true`, or `skip-verify`); write `@ : / %` "
+        "and `#` in a password as `%40` and so on.",
+    )
+    log_database_url: DatabaseURL | None = variable(
+        log_database_url,
+        "",
+        "what DATABASE_URL accepts",
+        "Attached: where the gateway's `LOG_SQL_DSN` puts its logs, when that is elsewhere. "
+        "ClickHouse is not supported: all but daily costs works then.",
     )
     database_timeout: float = variable(
-        seconds,
+        seconds(0.1, 60),
         "3",
         "seconds from 0.1 to 60",
         "What one request may spend on the database, its retry included.",
@@ -172,6 +250,12 @@ class Settings:
         "a whole number from 0 to 10",
         "Proxies in front whose `X-Forwarded-For` is believed. Exactly their count: one more lets "
         "a forged header past a token's allow-list, one fewer hides the client's address.",
+    )
+    options_refresh: float = variable(
+        seconds(1, 86400),
+        "60",
+        "seconds from 1 to 86400",
+        "Attached: how often the gateway's options and columns are read again.",
     )
     default_language: str = variable(
         one_of("zh", "en"),
@@ -214,9 +298,39 @@ class Settings:
             except (ValueError, KeyError, InvalidOperation) as error:
                 reason = isinstance(error, ValueError) and str(error)
                 errors.append(f"{name} {reason or 'must be ' + meta['accepts']}")
+        if not errors and values["billing_mode"] == "embedded":
+            errors = _embedded_errors(values["database_url"])
         if errors:
             raise SettingsError(errors)
         return cls(**values, given=frozenset(given))
+
+    @property
+    def addresses(self) -> list[DatabaseURL]:
+        return [url for url in (self.database_url, self.log_database_url) if url]
+
+    def with_options(self, options: Mapping[str, str]) -> tuple[Settings, list[str]]:
+        """These settings with the variables that the environment leaves open set to `options`.
+
+        Returns also the names of those options whose value is bad: they count as absent.
+        """
+        values, bad = {}, []
+        for setting in variables():
+            name = setting.name.upper()
+            if name in options and name not in self.given:
+                try:
+                    values[setting.name] = setting.metadata["parse"](options[name])
+                except (ValueError, KeyError, InvalidOperation):
+                    bad.append(name)
+        return replace(self, **values), bad
+
+
+def _embedded_errors(url: DatabaseURL) -> list[str]:
+    if url.dialect != "postgresql":
+        return []
+    return [
+        "DATABASE_URL is a PostgreSQL address (some hosts set it unasked): our own tables live in "
+        "SQLite or MySQL (sqlite:///billing.db, mysql://…); BILLING_MODE=attached reads a gateway's"
+    ]
 
 
 def variables() -> list[Field[Any]]:

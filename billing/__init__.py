@@ -25,6 +25,10 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.strict_slashes = False
     app.json = PlainJSON(app)
     logs.init_app(settings.log_level)
+    if "postgresql" in {url.dialect for url in settings.addresses}:
+        from billing import postgresql
+
+        postgresql.init()
     service.init_app(app, settings)
     errors.init_app(app, settings.default_language)
     http.init_app(app, settings.trusted_proxy_hops)

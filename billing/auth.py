@@ -19,12 +19,15 @@ from billing.errors import (
     UserDisabled,
     UserMismatch,
 )
-from billing.models import READABLE, TokenRow, UserRow
-from billing.service import service
+from billing.models import READABLE
+from billing.reads import TokenRow, UserRow
+from billing.service import Service, service
 
 _BEARER = re.compile(r"bearer[ \t]+|bearer$", re.IGNORECASE | re.ASCII)
 _KEY = re.compile(r"[!-,.-~]{1,128}", re.ASCII)
 _USER_ID = re.compile("[0-9]{1,18}", re.ASCII)
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
 class Caller(NamedTuple):
@@ -54,14 +57,10 @@ def _bare(header: str) -> str:
 
 def _caller(secret: str, user_id: str) -> Caller:
     billing = service()
-    billing.handle.begin()
-    key = secret.removeprefix("sk-").partition("-")[0]
-    if _KEY.fullmatch(key):
-        stored = billing.stored(key)
-        token = billing.reads.token(stored)
-        # MySQL may compare without case, accents and trailing blanks: compare again.
-        if token and token.deleted_at is None and _same(token.key, stored):
-            return _token_caller(token, user_id, billing.settings.require_new_api_user)
+    billing.begin()
+    token = token_with(billing, secret)
+    if token and token.deleted_at is None:
+        return _token_caller(token, user_id, billing.settings.require_new_api_user)
     if _USER_ID.fullmatch(user_id):
         user = billing.reads.user(int(user_id))
         if user and user.access_token and _same(user.access_token, billing.stored(secret)):
@@ -69,6 +68,17 @@ def _caller(secret: str, user_id: str) -> Caller:
                 raise UserDisabled
             return Caller(user, None)
     raise InvalidAPIKey
+
+
+def token_with(billing: Service, secret: str) -> TokenRow | None:
+    """The token of that key, deleted or not; `sk-` and a `-channel` behind it do not count."""
+    key = secret.removeprefix("sk-").partition("-")[0]
+    if not _KEY.fullmatch(key):
+        return None
+    stored = billing.stored(key)
+    token = billing.reads.token(stored)
+    # MySQL may compare without case, accents and trailing blanks: compare again.
+    return token if token and _same(token.key, stored) else None
 
 
 def _token_caller(token: TokenRow, user_id: str, user_id_required: bool) -> Caller:
@@ -79,19 +89,24 @@ def _token_caller(token: TokenRow, user_id: str, user_id_required: bool) -> Call
         raise UserMismatch
     if token.user is None or not token.user.enabled:
         raise UserDisabled
-    if token.allow_ips and not _allows(token.allow_ips, request.remote_addr or ""):
+    address = request.remote_addr or ""
+    if token.allow_ips and not _allows(_lines(token.allow_ips), address):
+        raise IPNotAllowed
+    if token.subnet and not _allows(_subnet(token.subnet), address):
         raise IPNotAllowed
     return Caller(token.user, token)
 
 
 def _same(stored: str, presented: str) -> bool:
-    """Equality in constant time; bytes, because text that is not ASCII is refused there."""
-    return hmac.compare_digest(stored.encode(), presented.encode())
+    """Equality in constant time, in bytes: a header's arrive as latin-1.
+
+    PostgreSQL pads `char` columns with blanks.
+    """
+    return hmac.compare_digest(stored.rstrip(" ").encode(), presented.encode("latin-1", "replace"))
 
 
-def _allows(allow_ips: str, address: str) -> bool:
-    """Whether a token's allow-list, one address or network a line, holds the client's address."""
-    networks = _networks(allow_ips)
+def _allows(networks: Networks | None, address: str) -> bool:
+    """Whether an allow-list holds the client's address; None is no limit."""
     if networks is None:
         return True
     try:
@@ -103,20 +118,31 @@ def _allows(allow_ips: str, address: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _networks(allow_ips: str) -> tuple[IPv4Network | IPv6Network, ...] | None:
-    """The networks of a list; None when it is blank, which is no limit. Junk allows nobody."""
+def _lines(allow_ips: str) -> Networks | None:
+    """new-api's list and ours, one a line; a blank list is no limit, junk allows nobody."""
     lines = [re.sub("[ ,\t\r]", "", line) for line in allow_ips.split("\n")]
     if not any(lines):
         return None
     networks = []
     for line in filter(None, lines):
         with suppress(ValueError):
-            networks.append(_unmapped(ip_network(line, strict=False)))
+            networks.append(_network(line))
     return tuple(networks)
 
 
-def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
-    """An IPv4-mapped IPv6 network (`::ffff:10.0.0.0/104`) as the IPv4 network that it is."""
+@lru_cache(maxsize=4096)
+def _subnet(subnet: str) -> Networks:
+    """one-api's list, networks with commas between; anything else in it refuses everybody."""
+    networks = subnet.split(",")
+    try:
+        return tuple(_network(text) for text in networks if text.index("/"))
+    except ValueError:
+        return ()
+
+
+def _network(text: str) -> IPv4Network | IPv6Network:
+    """An IPv4-mapped IPv6 network (`::ffff:10.0.0.0/104`) is the IPv4 network that it means."""
+    network = ip_network(text, strict=False)
     mapped = getattr(network.network_address, "ipv4_mapped", None)
     if mapped is None or network.prefixlen < 96:
         return network

@@ -1,4 +1,4 @@
-"""The database handle: connect from a URL, keep the connection, bound every read, name faults.
+"""The database handle: keep a connection, bound every read, name faults, repeat lost races.
 
 Reads go through Handle.fetch, which holds one request's budget; commands use Handle.database
 with the models. Nothing connects before the first read, so workers may fork freely.
@@ -8,187 +8,164 @@ from __future__ import annotations
 
 import os
 import secrets
-import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import peewee
-import pymysql
 
+from billing.dialects import KINDS, Access, Local, run
 from billing.errors import BillingError, DatabaseBroken, DatabaseUnavailable
 
 if TYPE_CHECKING:
     from config import DatabaseURL
 
-Access = Literal["read", "write", "create"]
-
-#: Stands in a compiled query where each read puts its own value.
-BOUND = object()
+#: Stands in a query where each read puts a value of its own.
+BOUND = peewee.Value(object(), converter=False)
 
 #: A connection whose time limit is this many seconds off what a request has left is replaced.
 _SLACK = 0.25
 
-#: How long a worker answers 503 at once after a read ran into its time limit.
+#: How long a worker answers 503 at once after a read ran into its time limit, in seconds.
 _PAUSE = 1.0
 
 #: A command that writes waits this many seconds for a lock or an answer.
 _WRITE_PATIENCE = 60.0
-
-#: MySQL: no such database, column or table, or SQL that this server does not know.
-_MYSQL_BROKEN = {1049, 1054, 1064, 1146}
-
-_NO_TABLES = "it does not hold our tables: run `flask init`"
-
-_SQLITE_AWAY = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_INTERRUPT,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_PROTOCOL,
-    sqlite3.SQLITE_READONLY,
-}
 
 #: MySQL: a deadlock, a lock waited for too long, another writer's row of the same unique key.
 _LOST_RACE = {(1213,), (1205,), (1062,)}
 
 T = TypeVar("T")
 
-DRIVER_ERRORS = (peewee.PeeweeException, sqlite3.Error, pymysql.MySQLError, OSError, RuntimeError)
+
+class Shape:
+    """The columns that each table has, and the queries compiled for them."""
+
+    def __init__(self, columns: dict[str, frozenset[str]], ends: float) -> None:
+        self.columns, self.ends = columns, ends
+        self.compiled: dict[Build, tuple[str, list[Any]]] = {}
+
+    def has(self, table: str, column: str) -> bool:
+        return column in self.columns[table]
 
 
-class _Local(threading.local):
-    """One thread's connection state: when its request must end, and the file it has open."""
+#: Writes a query that names no column that the shape lacks.
+Build = Callable[[Shape], peewee.Node]
 
-    deadline = 0.0
-    patience = 0.0
+
+class _Local(Local):
     file: tuple[int, int] | None = None
-
-
-class _SQLite(peewee.SqliteDatabase):
-    def __init__(self, url: DatabaseURL, access: Access, local: _Local) -> None:
-        mode = "rwc" if access == "create" else "rw"
-        self._uri = f"{url.path.as_uri()}?mode={mode}"
-        self._read_only, self._local = access == "read", local
-        super().__init__(str(url.path))
-
-    def _connect(self) -> sqlite3.Connection:
-        local = self._local
-        conn = sqlite3.connect(self._uri, uri=True, timeout=local.patience, isolation_level=None)
-        if self._read_only:
-            conn.execute("PRAGMA query_only = 1").close()
-            # Ends a statement that outlives its request, at no measurable cost.
-            conn.set_progress_handler(lambda: time.monotonic() > local.deadline, 20_000)
-        return conn
-
-
-class _MySQL(peewee.MySQLDatabase):
-    def __init__(self, url: DatabaseURL, access: Access, local: _Local) -> None:
-        self._url, self._read_only, self._local = url, access == "read", local
-        super().__init__(url.name)
-
-    def _connect(self) -> Any:
-        url, patience = self._url, self._local.patience
-        tls = {"ca": url.ssl_ca or None} if url.ssl or url.ssl_ca else None
-        # MariaDB and MySQL name the statement limit differently; each skips the other's comment.
-        session = "SET SESSION time_zone = '+00:00'"
-        if self._read_only:
-            session += (
-                f" /*M!100100 , max_statement_time = {patience:.3f} */"
-                f" /*!50708 , max_execution_time = {max(int(patience * 1000), 1)} */"
-            )
-        return pymysql.connect(
-            host=url.host,
-            port=url.port,
-            user=url.user,
-            password=url.password,
-            database=url.name,
-            unix_socket=url.unix_socket or None,
-            charset="utf8mb4",
-            autocommit=True,
-            connect_timeout=patience,
-            read_timeout=patience,
-            write_timeout=patience,
-            init_command=session,
-            ssl=tls,
-            ssl_disabled=tls is None,  # building a TLS context costs 20 ms a connection
-        )
+    shape: Shape | None = None
 
 
 class Handle:
     """A database, and the time that each request may spend on it.
 
-    `access` is "read" for the service, "write" for commands, "create" for the command that may
-    make a SQLite file. `timeout` is in seconds.
+    `timeout` is in seconds. The columns of `tables` are looked up at each new connection, and
+    again every `refresh` seconds, since the program that owns the database may be upgraded.
+    `verify` raises for a shape that is not to be served.
     """
 
-    def __init__(self, url: DatabaseURL, timeout: float, access: Access = "read") -> None:
+    def __init__(
+        self,
+        url: DatabaseURL,
+        timeout: float,
+        access: Access = "read",
+        *,
+        tables: Iterable[str] = (),
+        refresh: float = float("inf"),
+        verify: Callable[[Shape], None] = lambda shape: None,
+    ) -> None:
         self.url, self.timeout = url, timeout
+        self._tables, self._refresh, self._verify = tuple(tables), refresh, verify
         self._local = _Local()
         self._local.patience = _WRITE_PATIENCE
         self._lock = threading.Lock()
         self._paused_until = 0.0
-        dialect = _SQLite if url.dialect == "sqlite" else _MySQL
-        self.database: peewee.Database = dialect(url, access, self._local)
+        self.kind = KINDS[url.dialect]
+        self.database: peewee.Database = self.kind(url, access, self._local)
+        self._errors = driver_errors()
 
     def begin(self) -> None:
         """Start a request's budget: every read until the next call shares it."""
         self._local.deadline = time.monotonic() + self.timeout
 
-    def compile(self, query: peewee.Query) -> tuple[str, list[Any]]:
-        """SQL and parameters of `query`, BOUND standing where each read puts a value."""
-        sql, parameters = self.database.get_sql_context().sql(query).query()
-        return sql, list(parameters)
-
-    def fetch(self, query: tuple[str, list[Any]], *values: Any) -> list[tuple[Any, ...]]:
-        """The rows of a compiled query, in one autocommitted read.
+    def fetch(self, build: Build, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows of a query, each BOUND in it replaced by the next value; one autocommitted read.
 
         A lost connection is replaced and the read repeated once, within the budget. Raises
         DatabaseUnavailable when a retry can help, DatabaseBroken when none can.
         """
-        sql, parameters = query
-        given = iter(values)
-        bound = [next(given) if value is BOUND else value for value in parameters]
         self._admit()
         try:
-            return self._read(sql, bound)
-        except DRIVER_ERRORS as error:
+            return self._read(build, values)
+        except self._errors as error:
             self._fail(error)
         try:
-            return self._read(sql, bound)
-        except DRIVER_ERRORS as error:
+            return self._read(build, values)
+        except self._errors as error:
             self._fail(error)
             raise fault(error, self.url) from error
 
+    def shape(self) -> Shape:
+        """What the database looked like when it was last looked at. Raises as `fetch` does."""
+        if self._local.shape is None:
+            self.fetch(_nothing)
+        return self._local.shape or self.shape()
+
     def close(self) -> None:
         """Close this thread's connection, whatever state it is in."""
-        with suppress(*DRIVER_ERRORS):
+        self._local.shape = None
+        with suppress(*self._errors):
             self.database.close()
 
-    def _read(self, sql: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
-        self._ready()
-        rows = _run(self.database, sql, *parameters)
+    def _read(self, build: Build, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        shape = self._ready()
+        compiled = shape.compiled.get(build)
+        if compiled is None:
+            sql, parameters = self.database.get_sql_context().sql(build(shape)).query()
+            compiled = shape.compiled[build] = (sql, list(parameters))
+        given = iter(values)
+        bound = [next(given) if value is BOUND.value else value for value in compiled[1]]
+        self._local.statement_began = time.monotonic()
+        rows = run(self.database, compiled[0], *bound)
         self._paused_until = 0.0
         return rows
 
-    def _ready(self) -> None:
+    def _ready(self) -> Shape:
         """Have a connection to the file that is there now, as patient as the request may be."""
-        local, file = self._local, self._file()
-        left = local.deadline - time.monotonic()
+        local, file, now = self._local, self._file(), time.monotonic()
+        left = local.deadline - now
         if not self.database.is_closed() and (
             file != local.file or abs(local.patience - left) > _SLACK
         ):
             self.close()
         if self.database.is_closed():
             local.file, local.patience = file, max(left, 0.05)
+            local.shape = None
             self.database.connect()
+        if local.shape is None or local.shape.ends < now:
+            local.statement_began = now
+            columns = {table: self._columns(table) for table in self._tables}
+            shape = Shape(columns, now + self._refresh)
+            self._verify(shape)
+            local.shape = shape
+        return local.shape
+
+    def _columns(self, table: str) -> frozenset[str]:
+        """The names of a table's columns; none of a table that is not there."""
+        query = peewee.Table(table).select(peewee.SQL("*")).limit(0)
+        sql, parameters = self.database.get_sql_context().sql(query).query()
+        try:
+            cursor = self.database.execute_sql(sql, parameters)
+        except peewee.PeeweeException as error:
+            if self.kind.lacks_table(getattr(error, "orig", error)):
+                return frozenset()
+            raise
+        cursor.fetchall()
+        return frozenset(column[0] for column in cursor.description)
 
     def _file(self) -> tuple[int, int] | None:
         if self.url.dialect != "sqlite":
@@ -210,34 +187,36 @@ class Handle:
             self._paused_until = now + self.timeout + _PAUSE
 
     def _fail(self, error: Exception) -> None:
-        """Drop the connection; raise unless a second try is worth it."""
+        """Drop the connection; raise unless there is time for a second try."""
         self.close()
         now = time.monotonic()
         late = now > self._local.deadline - 0.05
         self._paused_until = now + _PAUSE if late else 0.0
-        verdict = fault(error, self.url)
-        if late or isinstance(verdict, DatabaseBroken):
-            raise verdict from error
+        if late:
+            raise fault(error, self.url) from error
+
+
+def _nothing(shape: Shape) -> peewee.Query:
+    return peewee.Select(columns=[peewee.SQL("1")])
+
+
+def driver_errors() -> tuple[type[Exception], ...]:
+    """What Peewee, the drivers that are loaded and the system raise."""
+    drivers = (error for kind in KINDS.values() for error in kind.errors)
+    return (peewee.PeeweeException, OSError, *drivers)
 
 
 def fault(error: Exception, url: DatabaseURL) -> BillingError:
     """What a driver's error means for the caller; its text is for the operator's log."""
-    origin = getattr(error, "orig", error)
+    origin: Exception = getattr(error, "orig", error)
+    kind = KINDS[url.dialect]
     text = f"{type(origin).__name__}: {origin}"
-    if isinstance(origin, sqlite3.Error):
-        # The low byte is the primary code; errors of the module itself carry none.
-        code = getattr(origin, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        broken = code not in _SQLITE_AWAY
-        if code == sqlite3.SQLITE_CANTOPEN and not url.path.exists():
-            text = f"no file {url.path}: run `flask init`"
-    else:
-        code = origin.args[0] if origin.args else None
-        broken = code in _MYSQL_BROKEN or isinstance(
-            origin, pymysql.ProgrammingError | pymysql.DataError | pymysql.IntegrityError
-        )
-    if "no such table" in text or code in (1049, 1146):
-        text = f"{text}; {_NO_TABLES}"
-    return DatabaseBroken(text) if broken else DatabaseUnavailable(text)
+    if url.dialect == "sqlite" and not url.path.exists():
+        text = f"no file {url.path}: run `flask init`"
+    if kind.lacks_table(origin):
+        text += "; run `flask init`"
+    lasting = isinstance(origin, kind.errors) and kind.broken(origin)
+    return DatabaseBroken(text) if lasting else DatabaseUnavailable(text)
 
 
 def transact(database: peewee.Database, work: Callable[[], T], tries: int = 10) -> T:
@@ -252,71 +231,3 @@ def transact(database: peewee.Database, work: Callable[[], T], tries: int = 10) 
     # Jitter, so that two that met once do not meet again.
     time.sleep(secrets.randbelow(100) / 1000)
     return transact(database, work, tries - 1)
-
-
-def locked(database: peewee.Database, query: peewee.Select) -> peewee.Select:
-    """`query`, its rows kept from other writers until the transaction ends."""
-    return query.for_update() if database.for_update else query
-
-
-def insert_adding(
-    database: peewee.Database,
-    model: type[peewee.Model],
-    rows: list[dict[str, Any]],
-    key: Sequence[peewee.Field],
-    sums: Sequence[peewee.Field],
-) -> None:
-    """Insert `rows`; where a row of that unique `key` exists, add the `sums` to it instead."""
-    insert = model.insert_many(rows)
-    if isinstance(database, _MySQL):
-        added = {field: field + peewee.fn.VALUES(field) for field in sums}
-        insert = insert.on_conflict(update=added)
-    else:
-        added = {field: field + peewee.EXCLUDED[field.column_name] for field in sums}
-        insert = insert.on_conflict(conflict_target=key, update=added)
-    insert.execute(database)
-
-
-def create_missing(database: peewee.Database, models: Sequence[type[peewee.Model]]) -> None:
-    """Create the tables and indexes that are not there; safe to repeat after a crash."""
-    for model in models:
-        meta, schema = model._meta, peewee.SchemaManager(model, database)
-        if isinstance(database, _MySQL):
-            # The default collation takes R1 and r1, gpt-4o and GPT-4o, for one.
-            meta.table_settings = ["CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"]
-        try:
-            schema.create_table(safe=True)
-        finally:
-            meta.table_settings = None
-        there = {index.name for index in database.get_indexes(meta.table_name)}
-        for index in meta.fields_to_index():
-            if index._name not in there:
-                database.execute(index.safe(False))
-
-
-def _run(database: peewee.Database, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    rows: list[tuple[Any, ...]] = database.execute_sql(sql, parameters).fetchall()
-    return rows
-
-
-@contextmanager
-def alone(database: peewee.Database) -> Iterator[None]:
-    """Nobody else changes the tables meanwhile: a lock, and on SQLite one transaction."""
-    if isinstance(database, _MySQL):
-        _run(database, "SELECT GET_LOCK('billing tables', 60)")
-        try:
-            yield
-        finally:
-            _run(database, "SELECT RELEASE_LOCK('billing tables')")
-    else:
-        with database.atomic("IMMEDIATE"):
-            yield
-
-
-def copy_to(database: peewee.Database, path: Path) -> None:
-    """A consistent copy of a SQLite database that is in use. Raises OSError, driver errors."""
-    try:
-        _run(database, "VACUUM INTO ?", str(path))
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise

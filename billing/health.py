@@ -21,6 +21,6 @@ def healthz() -> dict[str, Any]:
 
 @health.get("/readyz")
 def readyz() -> dict[str, Any]:
-    service().handle.begin()
+    service().begin()
     service().reads.ready()
     return dump(_status)

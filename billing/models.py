@@ -1,28 +1,19 @@
-"""The tables, named and typed as new-api's, and the queries that name them.
+"""The tables, named and typed as new-api's, so that one set of models reads ours and a gateway's.
 
-Quotas are integers of quota units, times are unix seconds UTC. NULL is possible in every column
-that a gateway added later; a row class says what each NULL means.
+Quotas are integers of quota units, times are unix seconds UTC.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from peewee import (
-    JOIN,
     BigAutoField,
     BigIntegerField,
     BooleanField,
     CharField,
     DateTimeField,
     Model,
-    Select,
     TextField,
-    Value,
 )
-
-from billing.db import BOUND, Handle
-from billing.quota import Balance
 
 LOG_TOPUP, LOG_CONSUME, LOG_REFUND = 1, 2, 6
 ENABLED, DISABLED = 1, 2
@@ -111,99 +102,45 @@ class QuotaData(Model):
         )
 
 
-class UserRow(NamedTuple):
-    """A user as the service reads one."""
+class GatewayUser(User):
+    """A gateway's user; `setting` is JSON, of new-api alone."""
 
-    id: int
-    status: int | None
-    access_token: str | None
-    quota: int | None
-    used_quota: int | None
-    deleted_at: object
+    setting = TextField(null=True)
 
-    @property
-    def enabled(self) -> bool:
-        return self.status == ENABLED and self.deleted_at is None
-
-    @property
-    def balance(self) -> Balance:
-        return Balance(self.quota or 0, self.used_quota or 0)
+    class Meta:
+        table_name = "users"
 
 
-class TokenRow(NamedTuple):
-    """A token as the service reads one; `user` is None when its owner's row is gone."""
+class GatewayToken(Token):
+    """A gateway's token; `subnet` is one-api's allow-list, networks with commas between."""
 
-    id: int
-    user_id: int | None
-    key: str
-    status: int | None
-    expired_time: int | None
-    remain_quota: int | None
-    used_quota: int | None
-    unlimited_quota: object
-    allow_ips: str | None
-    deleted_at: object
-    user: UserRow | None
+    subnet = TextField(null=True)
 
-    @property
-    def balance(self) -> Balance:
-        return Balance(self.remain_quota or 0, self.used_quota or 0, bool(self.unlimited_quota))
+    class Meta:
+        table_name = "tokens"
 
 
-_USER = (
-    User.id,
-    User.status,
-    User.access_token,
-    User.quota,
-    User.used_quota,
-    User.deleted_at,
-)
-_TOKEN = (
-    Token.id,
-    Token.user_id,
-    Token.key,
-    Token.status,
-    Token.expired_time,
-    Token.remain_quota,
-    Token.used_quota,
-    Token.unlimited_quota,
-    Token.allow_ips,
-    Token.deleted_at,
-)
+class Option(Model):
+    """One setting that an administrator saved; every value is text."""
+
+    key = CharField(191, primary_key=True)
+    value = TextField(null=True)
+
+    class Meta:
+        table_name = "options"
 
 
-def _where_bound(query: Select, field: object) -> Select:
-    return query.where(field == Value(BOUND, converter=False))
+class UserSubscription(Model):
+    """new-api: a plan that pays before or after the wallet. `amount_total` 0 is no limit."""
 
+    id = BigAutoField()
+    user_id = BigIntegerField()
+    amount_total = BigIntegerField()
+    amount_used = BigIntegerField()
+    status = CharField()
+    start_time = BigIntegerField()
+    end_time = BigIntegerField()
+    next_reset_time = BigIntegerField()
 
-class Reads:
-    """The service's reads, compiled once for a database: building a query costs more than it."""
-
-    def __init__(self, handle: Handle) -> None:
-        self._handle = handle
-        joined = Token.select(*_TOKEN, *_USER).join(
-            User, JOIN.LEFT_OUTER, on=(User.id == Token.user_id)
-        )
-        self._token = handle.compile(_where_bound(joined, Token.key))
-        self._user = handle.compile(_where_bound(User.select(*_USER), User.id))
-        self._ready = handle.compile(
-            Token.select(Token.id).join(User, on=(User.id == Token.user_id)).limit(1)
-        )
-
-    def token(self, key: str) -> TokenRow | None:
-        """The token with the stored `key`, and its owner, by one indexed read."""
-        for row in self._handle.fetch(self._token, key):
-            token, owner = row[: len(_TOKEN)], UserRow(*row[len(_TOKEN) :])
-            # The outer join fills a missing owner with NULLs.
-            return TokenRow._make((*token, None if owner.id is None else owner))
-        return None
-
-    def user(self, user_id: int) -> UserRow | None:
-        """The user of that id, deleted or not, by primary key."""
-        for row in self._handle.fetch(self._user, user_id):
-            return UserRow(*row)
-        return None
-
-    def ready(self) -> None:
-        """Raises what a caller's read would raise; returns when the tables can be read."""
-        self._handle.fetch(self._ready)
+    class Meta:
+        table_name = "user_subscriptions"

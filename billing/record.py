@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import peewee
 
-from billing.db import insert_adding, locked, transact
+from billing.db import transact
+from billing.dialects import insert_adding, locked
 from billing.models import LOG_CONSUME, LOG_REFUND, Log, QuotaData, Token, User
 from billing.quota import MAX_STORED
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import time
 from typing import TYPE_CHECKING
 
 from flask import Flask, current_app
 
 from billing.db import Handle
-from billing.models import Reads
-from billing.quota import Display, display
+from billing.options import variables
+from billing.quota import Balance, Display, access_until, display
+from billing.reads import TABLES, Reads, TokenRow, UserRow, verify_attached, verify_ours
 
 if TYPE_CHECKING:
     from config import Settings
 
 VERSION = "1.0.0"
+
+log = logging.getLogger("billing")
 
 
 def digest(secret: str) -> str:
@@ -23,25 +28,81 @@ def digest(secret: str) -> str:
 
 
 class Service:
-    """Building one touches no network and no file."""
+    """Building one touches no network and no file. `settings` are those in force now."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.handle = Handle(settings.database_url, settings.database_timeout)
-        self.reads = Reads(self.handle)
-        self.display: Display = display(
-            settings.display_unit,
-            settings.quota_per_unit,
-            settings.usd_exchange_rate,
-            settings.custom_exchange_rate,
+        self._given = self.settings = settings
+        self.attached = settings.billing_mode == "attached"
+        self.handle = Handle(
+            settings.database_url,
+            settings.database_timeout,
+            "attached" if self.attached else "read",
+            tables=TABLES,
+            refresh=settings.options_refresh if self.attached else float("inf"),
+            verify=verify_attached if self.attached else verify_ours,
         )
+        self.reads = Reads(self.handle)
+        self.display = _display(settings)
+        self.options: dict[str, str] = {}
+        self._options_end = 0.0
+        #: Options that count as absent, and their texts.
+        self.bad: dict[str, str] = {}
+
+    def begin(self) -> None:
+        """Start a request's budget; read the gateway's options if they are due."""
+        self.handle.begin()
+        if self.attached and time.monotonic() > self._options_end:
+            self._read_options()
+            self._options_end = time.monotonic() + self.settings.options_refresh
+
+    def _read_options(self) -> None:
+        self.options = variables(self.reads.options())
+        self.settings, names = self._given.with_options(self.options)
+        self.display = _display(self.settings)
+        bad = {name: self.options.pop(name) for name in names}
+        for name, value in bad.items():
+            if self.bad.get(name) != value:
+                log.warning("the gateway's option for %s is no number above 0: ignored", name)
+        self.bad = bad
 
     def stored(self, secret: str) -> str:
         """`secret` as the tables hold it."""
-        return digest(secret)
+        return secret if self.attached else digest(secret)
+
+    def figures(self, user: UserRow, token: TokenRow | None) -> tuple[Balance, int]:
+        """The balance that a caller is shown, and when its access ends (0 for never)."""
+        if token is None or self.settings.billing_scope == "account":
+            return self.account(user), 0
+        ends = access_until(token.expired_time or 0)
+        if token.balance.unlimited and self.settings.unlimited_tokens == "account":
+            return self.account(user), ends
+        return token.balance, ends
+
+    def account(self, user: UserRow) -> Balance:
+        """The user's wallet and what its active subscriptions have left."""
+        wallet = user.wallet
+        preference = user.billing_preference
+        if preference == "wallet_only" or not self.attached:
+            return wallet
+        now = int(time.time())
+        subscriptions = self.reads.subscriptions(user.id, now)
+        remaining = 0 if preference == "subscription_only" else wallet.remaining
+        remaining += sum(each.remaining(now) for each in subscriptions)
+        unlimited = any(each.amount_total == 0 for each in subscriptions)
+        return Balance(remaining, wallet.used, unlimited)
+
+
+def _display(settings: Settings) -> Display:
+    return display(
+        settings.display_unit,
+        settings.quota_per_unit,
+        settings.usd_exchange_rate,
+        settings.custom_exchange_rate,
+    )
 
 
 def init_app(app: Flask, settings: Settings) -> None:
+    """The settings' database is opened by the first request that needs it."""
     app.extensions["billing"] = Service(settings)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import peewee
 
-from billing import db
+from billing import dialects
 from billing.errors import CommandError
 from billing.models import Log, QuotaData, Token, User
 
@@ -61,11 +61,11 @@ def init(database: peewee.Database) -> bool:
     if isinstance(database, peewee.SqliteDatabase):
         # Readers then never wait for a writer; the file remembers it.
         database.pragma("journal_mode", "wal")
-    with db.alone(database):
+    with dialects.alone(database):
         found = version(database)
         if found == VERSION:
             return False
-        db.create_missing(database, MODELS)
+        dialects.create_missing(database, MODELS)
         if found is None:
             Marker.create(version=0)
         Marker.update(version=VERSION).execute()
@@ -78,7 +78,7 @@ def backup(database: peewee.Database, path: Path) -> None:
         raise CommandError("this database is on MySQL: copy it with mysqldump --single-transaction")
     if path.exists():
         raise CommandError(f"{path} exists already: name a new file")
-    db.copy_to(database, path)
+    dialects.copy_to(database, path)
 
 
 def _not_newer(found: int) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from flask import Flask
 
-from billing.cli import database, tokens, usage, users
+from billing.cli import check, database, tokens, usage, users
 
 
 def init_app(app: Flask) -> None:
     for command in (
         *database.commands,
+        check.check,
         users.user,
         tokens.token,
         usage.usage,

@@ -14,11 +14,17 @@ from billing.cli.shell import command, opened, show
 from billing.models import User
 from billing.service import VERSION, service
 
+#: A Procfile's release phase must pass in attached mode too.
+_NOTHING = {"attached": "nothing to do"}
+
 
 @click.command()
 @command
 def init(as_json: bool) -> None:
     """Make the tables if they are missing. Safe to repeat."""
+    if service().attached:
+        show(_NOTHING, as_json)
+        return
     with opened("create") as database:
         changed = tables.init(database)
     show({"database": "created" if changed else "ready"}, as_json)
@@ -28,6 +34,9 @@ def init(as_json: bool) -> None:
 @command
 def quickstart(as_json: bool) -> None:
     """Make the tables, and a first user and token if there are none."""
+    if service().attached:
+        show(_NOTHING, as_json)
+        return
     with opened("create") as database:
         tables.init(database)
         if User.select().exists():

@@ -17,7 +17,8 @@ import peewee
 from flask.cli import with_appcontext
 
 from billing import tables
-from billing.db import DRIVER_ERRORS, Access, Handle, fault
+from billing.db import Handle, driver_errors, fault
+from billing.dialects import Access
 from billing.errors import CommandError
 from billing.quota import MAX_QUOTA
 from billing.service import service
@@ -35,7 +36,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except CommandError as error:
             raise click.ClickException(str(error)) from error
-        except DRIVER_ERRORS as error:
+        except driver_errors() as error:
             text = str(fault(error, service().settings.database_url))
             raise click.ClickException(f"the database failed: {text}") from error
 
@@ -45,6 +46,10 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def opened(access: Access = "write") -> Iterator[peewee.Database]:
     """The settings' database, the models bound to it; its tables are checked but to create."""
+    if service().attached:
+        raise CommandError(
+            "attached: the database is the gateway's, and this service only reads it"
+        )
     settings = service().settings
     handle = Handle(settings.database_url, settings.database_timeout, access)
     try:

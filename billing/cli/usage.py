@@ -17,7 +17,7 @@ from marshmallow import ValidationError
 
 from billing import record as recording
 from billing.cli.shell import Instant, Text, amount, amount_options, command, opened, show
-from billing.db import DRIVER_ERRORS, fault
+from billing.db import driver_errors, fault
 from billing.errors import CommandError
 from billing.quota import MAX_QUOTA
 from billing.record import Outcome, Usage
@@ -71,7 +71,7 @@ def import_lines(file: BinaryIO, as_json: bool) -> None:
         while batch := list(islice(numbered, _BATCH)):
             try:
                 _import(database, batch, total)
-            except DRIVER_ERRORS as error:
+            except driver_errors() as error:
                 cause = fault(error, service().settings.database_url)
                 raise CommandError(
                     f"stopped at lines {batch[0][0]} to {batch[-1][0]}, of which none is recorded; "

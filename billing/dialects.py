@@ -1,0 +1,236 @@
+"""Where SQLite, MySQL and PostgreSQL differ: connecting, judging faults, and their own SQL."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import peewee
+import pymysql
+
+if TYPE_CHECKING:
+    from config import DatabaseURL
+
+#: "attached" reads another program's database and "read" our own; "write" is for commands,
+#: "create" for those that may make a SQLite file.
+Access = Literal["attached", "read", "write", "create"]
+
+#: On an attached SQLite file no statement may hold its read lock longer, in seconds: one-api
+#: loses a wallet's decrement beside a lock of 3.5 s, new-api shuts itself out for a minute.
+_ATTACHED_LIMIT = 2.0
+
+
+class Local(threading.local):
+    """One thread's connection: when its request must end, how long it may wait for an answer."""
+
+    deadline = 0.0
+    patience = 0.0
+    statement_began = 0.0
+
+
+class SQLite(peewee.SqliteDatabase):
+    """A file. The service opens it so that no statement can write."""
+
+    errors: ClassVar[tuple[type[Exception], ...]] = (sqlite3.Error,)
+    VERSION = "SELECT 'SQLite ' || sqlite_version()"
+    CLOCK = "SELECT (julianday('now') - 2440587.5) * 86400"
+
+    _AWAY: ClassVar = {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+
+    def __init__(self, url: DatabaseURL, access: Access, local: Local) -> None:
+        # Our own file is in WAL mode, where even reading it needs the right to write beside it.
+        mode = {"attached": "ro", "create": "rwc"}.get(access, "rw")
+        self._uri = f"{url.path.as_uri()}?mode={mode}"
+        self._access, self._local = access, local
+        super().__init__(str(url.path))
+
+    def _connect(self) -> sqlite3.Connection:
+        conn = sqlite3.connect(
+            self._uri, uri=True, timeout=self._local.patience, isolation_level=None
+        )
+        if self._access in ("attached", "read"):
+            conn.execute("PRAGMA query_only = 1").close()
+            conn.set_progress_handler(self._overdue, 20_000)
+        return conn
+
+    def _overdue(self) -> bool:
+        """Ends a statement that takes too long, at no measurable cost."""
+        now, local = time.monotonic(), self._local
+        attached = self._access == "attached"
+        return now > local.deadline or (attached and now - local.statement_began > _ATTACHED_LIMIT)
+
+    @classmethod
+    def broken(cls, error: Exception) -> bool:
+        """Whether only an operator can mend it, so that no retry helps."""
+        # The low byte is the primary code; errors of the module itself carry none.
+        return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in cls._AWAY
+
+    @staticmethod
+    def lacks_table(error: Exception) -> bool:
+        return str(error).startswith("no such table")
+
+    @staticmethod
+    def can_write(database: peewee.Database) -> bool:
+        """Whether the account may change another program's tables; a file knows no accounts."""
+        return False
+
+
+class MySQL(peewee.MySQLDatabase):
+    """MySQL or MariaDB, by PyMySQL."""
+
+    # RuntimeError: an authentication method that needs a package which is not there.
+    errors: ClassVar[tuple[type[Exception], ...]] = (pymysql.MySQLError, RuntimeError)
+    VERSION = "SELECT VERSION()"
+    CLOCK = "SELECT UNIX_TIMESTAMP(NOW(6))"
+
+    #: No such database, column or table, or SQL that this server does not know.
+    _BROKEN: ClassVar = {1049, 1054, 1064, 1146}
+
+    def __init__(self, url: DatabaseURL, access: Access, local: Local) -> None:
+        self._url, self._access, self._local = url, access, local
+        # Building one costs 20 ms: not at every connection, and not at all without TLS.
+        self._tls = _tls(url) if url.ssl or url.ssl_ca else None
+        super().__init__(url.name)
+
+    def _connect(self) -> Any:
+        url, patience = self._url, self._local.patience
+        session = "SET SESSION time_zone = '+00:00'"
+        if self._access in ("attached", "read"):
+            # MariaDB and MySQL name these differently; each skips the other's comment.
+            session += (
+                f" /*M!100100 , tx_read_only = 1, max_statement_time = {patience:.3f} */"
+                " /*!50720 , transaction_read_only = 1,"
+                f" max_execution_time = {max(int(patience * 1000), 1)} */"
+            )
+        return pymysql.connect(
+            host=url.host,
+            port=url.port,
+            user=url.user,
+            password=url.password,
+            database=url.name,
+            unix_socket=url.unix_socket or None,
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=patience,
+            read_timeout=patience,
+            write_timeout=patience,
+            init_command=session,
+            ssl=self._tls,
+            ssl_disabled=self._tls is None,
+        )
+
+    @classmethod
+    def broken(cls, error: Exception) -> bool:
+        """Whether only an operator can mend it, so that no retry helps."""
+        lasting = (pymysql.ProgrammingError, pymysql.DataError, pymysql.IntegrityError)
+        return error.args[:1] in {(code,) for code in cls._BROKEN} or isinstance(error, lasting)
+
+    @staticmethod
+    def lacks_table(error: Exception) -> bool:
+        return error.args[:1] == (1146,)
+
+    @staticmethod
+    def can_write(database: peewee.Database) -> bool:
+        """Whether the account may change another program's tables."""
+        grants = " ".join(row[0] for row in run(database, "SHOW GRANTS"))
+        return bool(re.search(r"\b(ALL PRIVILEGES|INSERT|UPDATE|DELETE|DROP|ALTER)\b", grants))
+
+
+def _tls(url: DatabaseURL) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=url.ssl_ca or None)
+    if url.ssl == "skip-verify":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+#: The kinds of database by the dialect of their address. postgresql.py adds its own when it is
+#: loaded, because its driver is an optional package.
+KINDS: dict[str, Any] = {"sqlite": SQLite, "mysql": MySQL}
+
+
+def run(database: peewee.Database, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """The rows of one statement, all of them, so that no cursor stays open."""
+    rows: list[tuple[Any, ...]] = database.execute_sql(sql, parameters).fetchall()
+    return rows
+
+
+def locked(database: peewee.Database, query: peewee.Select) -> peewee.Select:
+    """`query`, its rows kept from other writers until the transaction ends."""
+    return query.for_update() if database.for_update else query
+
+
+def insert_adding(
+    database: peewee.Database,
+    model: type[peewee.Model],
+    rows: list[dict[str, Any]],
+    key: Sequence[peewee.Field],
+    sums: Sequence[peewee.Field],
+) -> None:
+    """Insert `rows`; where a row of that unique `key` exists, add the `sums` to it instead."""
+    insert = model.insert_many(rows)
+    if isinstance(database, MySQL):
+        added = {field: field + peewee.fn.VALUES(field) for field in sums}
+        insert = insert.on_conflict(update=added)
+    else:
+        added = {field: field + peewee.EXCLUDED[field.column_name] for field in sums}
+        insert = insert.on_conflict(conflict_target=key, update=added)
+    insert.execute(database)
+
+
+def create_missing(database: peewee.Database, models: Sequence[type[peewee.Model]]) -> None:
+    """Create the tables and indexes that are not there; safe to repeat after a crash."""
+    for model in models:
+        meta, schema = model._meta, peewee.SchemaManager(model, database)
+        if isinstance(database, MySQL):
+            # The default collation takes R1 and r1, gpt-4o and GPT-4o, for one.
+            meta.table_settings = ["CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"]
+        try:
+            schema.create_table(safe=True)
+        finally:
+            meta.table_settings = None
+        there = {index.name for index in database.get_indexes(meta.table_name)}
+        for index in meta.fields_to_index():
+            if index._name not in there:
+                database.execute(index.safe(False))
+
+
+@contextmanager
+def alone(database: peewee.Database) -> Iterator[None]:
+    """Nobody else changes the tables meanwhile: a lock, and on SQLite one transaction."""
+    if isinstance(database, MySQL):
+        run(database, "SELECT GET_LOCK('billing tables', 60)")
+        try:
+            yield
+        finally:
+            run(database, "SELECT RELEASE_LOCK('billing tables')")
+    else:
+        with database.atomic("IMMEDIATE"):
+            yield
+
+
+def copy_to(database: peewee.Database, path: Path) -> None:
+    """A consistent copy of a SQLite database that is in use. Raises OSError, driver errors."""
+    try:
+        run(database, "VACUUM INTO ?", str(path))
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

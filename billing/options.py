@@ -1,0 +1,32 @@
+"""What a gateway's options say, as our own variables (CONTRACT section 4, GATEWAYS section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: Options that are one variable each. A number keeps its spelling: the settings check it.
+_NUMBERS = {
+    "QuotaPerUnit": "QUOTA_PER_UNIT",
+    "USDExchangeRate": "USD_EXCHANGE_RATE",
+    "general_setting.custom_currency_exchange_rate": "CUSTOM_EXCHANGE_RATE",
+}
+
+_UNITS = {"USD", "CNY", "TOKENS", "CUSTOM"}
+
+
+def variables(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Variables and their texts from the rows of `options`, the later of two rows winning.
+
+    As in the gateways, only the exact text `true` is true, and no unit but the four is one.
+    """
+    found: dict[str, str] = {}
+    for key, value in rows:
+        if key in _NUMBERS:
+            found[_NUMBERS[key]] = value
+        elif key == "DisplayInCurrencyEnabled":
+            found["DISPLAY_UNIT"] = "USD" if value == "true" else "TOKENS"
+        elif key == "general_setting.quota_display_type":
+            found["DISPLAY_UNIT"] = value if value in _UNITS else "USD"
+        elif key == "DisplayTokenStatEnabled":
+            found["BILLING_SCOPE"] = "token" if value == "true" else "account"
+    return found

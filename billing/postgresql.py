@@ -1,0 +1,70 @@
+"""PostgreSQL, by psycopg; loaded only when an address names it, since the driver is optional."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import peewee
+import psycopg
+from psycopg import errors
+
+from billing.dialects import KINDS, Access, Local, run
+
+if TYPE_CHECKING:
+    from config import DatabaseURL
+
+
+class _Bounded(psycopg.Connection[Any]):
+    """A connection that never waits past its request: a frozen server would hang it for ever."""
+
+    local: Local
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        left = self.local.deadline - time.monotonic()
+        return super().wait(gen, interval, max(left, 0.05) if timeout is None else timeout)
+
+
+class PostgreSQL(peewee.PostgresqlDatabase):
+    """Read only: new-api and one-api keep tables there, we keep none."""
+
+    errors: ClassVar[tuple[type[Exception], ...]] = (psycopg.Error,)
+    VERSION = "SELECT split_part(version(), ' (', 1)"
+    CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
+
+    def __init__(self, url: DatabaseURL, access: Access, local: Local) -> None:
+        self._url, self._local = url, local
+        super().__init__(url.dsn, prefer_psycopg3=True)
+
+    def _connect(self) -> Any:
+        patience = self._local.patience
+        kind: Any = type("Connection", (_Bounded,), {"local": self._local})
+        return kind.connect(
+            self._url.dsn,
+            autocommit=True,
+            connect_timeout=max(int(patience), 2),
+            options="-c default_transaction_read_only=on"
+            f" -c statement_timeout={max(int(patience * 1000), 1)}",
+            prepare_threshold=None,  # poolers between us and the server do not know them
+        )
+
+    @staticmethod
+    def broken(error: Exception) -> bool:
+        """Whether only an operator can mend it, so that no retry helps."""
+        lasting = (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError)
+        return isinstance(error, lasting) and not isinstance(error, errors.InsufficientPrivilege)
+
+    @staticmethod
+    def lacks_table(error: Exception) -> bool:
+        return isinstance(error, errors.UndefinedTable)
+
+    @staticmethod
+    def can_write(database: peewee.Database) -> bool:
+        """Whether the account may change another program's tables."""
+        sql = "SELECT has_table_privilege('tokens', 'INSERT, UPDATE, DELETE')"
+        return bool(run(database, sql)[0][0])
+
+
+def init() -> None:
+    """Make addresses of PostgreSQL databases usable."""
+    KINDS["postgresql"] = PostgreSQL
