@@ -14,12 +14,20 @@ from flask.testing import FlaskClient
 from billing import create_app
 from billing.db import Handle
 from config import Settings
-from tests.servers import IN_CI, Gunicorn, MariaDB
+from tests.gateways import CASES, Gateway, opened
+from tests.servers import IN_CI, VERSIONS, Gunicorn, MariaDB, PostgreSQL
 
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDB]:
     server = MariaDB()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    server = PostgreSQL()
     yield server
     server.close()
 
@@ -130,5 +138,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say truthfully which servers ran."""
-    for line in sorted(MariaDB.versions):
+    for line in sorted(VERSIONS):
         terminalreporter.write_line(f"ran against {line}")
+
+
+@pytest.fixture(params=CASES, ids="-".join)
+def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
+    """An empty database of each gateway, on each kind of server."""
+    with opened(request, *request.param) as held:
+        yield held
+
+
+@pytest.fixture(params=["sqlite", "mysql", "postgresql"])
+def newapi(request: pytest.FixtureRequest) -> Iterator[Gateway]:
+    """An empty database of today's new-api, on each kind of server."""
+    with opened(request, "newapi", request.param) as held:
+        yield held

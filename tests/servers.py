@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import random
 import shutil
@@ -15,13 +16,18 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import pymysql
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+#: What `SELECT VERSION()` said on each server that ran.
+VERSIONS: set[str] = set()
+
 IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
 
 
@@ -38,7 +44,7 @@ def wait_for(ready: Callable[[], object], what: str, seconds: float = 30) -> Non
     """Poll until `ready` returns something true without an OSError or a driver's error."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        with contextlib.suppress(OSError, pymysql.MySQLError):
+        with contextlib.suppress(OSError, pymysql.MySQLError, psycopg.Error):
             if ready():
                 return
         time.sleep(0.05)
@@ -47,7 +53,8 @@ def wait_for(ready: Callable[[], object], what: str, seconds: float = 30) -> Non
 
 def program(name: str) -> str:
     """Where a server's program is; without it the test is skipped, or fails in CI."""
-    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    debian = ["/usr/sbin", "/usr/local/sbin", *glob.glob("/usr/lib/postgresql/*/bin")]
+    path = shutil.which(name) or shutil.which(name, path=":".join(debian))
     if path is None:
         reason = f"{name} is not installed (make test installs it on Debian as root)"
         if IN_CI:
@@ -59,7 +66,6 @@ def program(name: str) -> str:
 class MariaDB:
     """A MariaDB server in a folder of its own, with the root account open on loopback."""
 
-    versions: ClassVar[set[str]] = set()
     password = "pass/w@rd:%"  # every character that a URL has to escape
 
     def __init__(self) -> None:
@@ -94,7 +100,7 @@ class MariaDB:
         ]
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
-        self.versions.add(str(self.execute("SELECT VERSION()")[0][0]))
+        VERSIONS.add(str(self.execute("SELECT VERSION()")[0][0]))
         self.execute("CREATE USER billing@localhost IDENTIFIED BY %s", self.password)
         self.execute("CREATE USER billing@'127.0.0.1' IDENTIFIED BY %s", self.password)
         self.execute("GRANT ALL ON `billing%%`.* TO billing@localhost")
@@ -211,3 +217,66 @@ def flask(env: dict[str, str], *arguments: str, **more: object) -> subprocess.Co
         timeout=120,
         **more,
     )
+
+
+class PostgreSQL:
+    """A PostgreSQL server in a folder of its own, open to every role on loopback."""
+
+    def __init__(self) -> None:
+        as_root = os.geteuid() == 0
+        self._user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if as_root else {}
+        server, initdb = program("postgres"), program("initdb")
+        self.folder = Path(tempfile.mkdtemp(prefix="billing-postgresql-"))
+        if as_root:
+            shutil.chown(self.folder, "postgres", "postgres")
+        self.port = free_port()
+        data = str(self.folder / "data")
+        subprocess.run(
+            [initdb, "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "--locale=C.UTF-8"],
+            check=True,
+            capture_output=True,
+            cwd=self.folder,
+            **self._user,
+        )
+        self._command = [server, "-D", data, "-p", str(self.port), "-k", str(self.folder)]
+        self._command += ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+        VERSIONS.add(str(self.execute("SELECT split_part(version(), ' (', 1)")[0][0]))
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, cwd=self.folder, **self._user
+            )
+        wait_for(lambda: self.execute("SELECT 1"), "PostgreSQL")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(60)
+            self.process = None
+
+    def execute(self, sql: str, *parameters: object, database: str = "postgres") -> list[tuple]:
+        """Run one statement as the superuser."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            cursor = connection.execute(sql, parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def url(self, name: str, user: str = "postgres") -> str:
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{name}"
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """An empty database; yields its name."""
+        name = f"gateway_{random.randrange(10**12)}"
+        self.execute(f"CREATE DATABASE {name}")
+        try:
+            yield name
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
