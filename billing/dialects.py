@@ -96,8 +96,7 @@ class SQLite(peewee.SqliteDatabase):
 class MySQL(peewee.MySQLDatabase):
     """MySQL or MariaDB, by PyMySQL."""
 
-    # RuntimeError: an authentication method that needs a package which is not there.
-    errors: ClassVar[tuple[type[Exception], ...]] = (pymysql.MySQLError, RuntimeError)
+    errors: ClassVar[tuple[type[Exception], ...]] = (pymysql.MySQLError,)
     VERSION = "SELECT VERSION()"
     CLOCK = "SELECT UNIX_TIMESTAMP(NOW(6))"
 
@@ -111,7 +110,7 @@ class MySQL(peewee.MySQLDatabase):
         super().__init__(url.name)
 
     def _connect(self) -> Any:
-        url, patience = self._url, self._local.patience
+        patience = self._local.patience
         session = "SET SESSION time_zone = '+00:00'"
         if self._access in ("attached", "read"):
             # MariaDB and MySQL name these differently; each skips the other's comment.
@@ -120,6 +119,14 @@ class MySQL(peewee.MySQLDatabase):
                 " /*!50720 , transaction_read_only = 1,"
                 f" max_execution_time = {max(int(patience * 1000), 1)} */"
             )
+        try:
+            return self._dial(session)
+        except RuntimeError as error:
+            # The account's authentication method needs a package that is not installed.
+            raise pymysql.OperationalError(2059, str(error)) from error
+
+    def _dial(self, session: str) -> Any:
+        url, patience = self._url, self._local.patience
         return pymysql.connect(
             host=url.host,
             port=url.port,
