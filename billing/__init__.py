@@ -7,7 +7,7 @@ from flask.json.provider import DefaultJSONProvider
 
 from billing import cli, errors, http, logs, service
 from billing.health import health
-from billing.views import billing
+from billing.views import billing, organization
 from config import Settings
 
 
@@ -34,6 +34,7 @@ def create_app(settings: Settings) -> Flask:
     http.init_app(app, settings.trusted_proxy_hops)
     app.register_blueprint(billing, url_prefix="/dashboard/billing")
     app.register_blueprint(billing, url_prefix="/v1/dashboard/billing", name="v1")
+    app.register_blueprint(organization, url_prefix="/v1/organization")
     app.register_blueprint(health)
     cli.init_app(app)
     return app

@@ -41,10 +41,10 @@ T = TypeVar("T")
 
 
 class Shape:
-    """The columns that each table has, and the queries compiled for them."""
+    """The columns that each table has, the kind of database, and the queries compiled for both."""
 
-    def __init__(self, columns: dict[str, frozenset[str]], ends: float) -> None:
-        self.columns, self.ends = columns, ends
+    def __init__(self, columns: dict[str, frozenset[str]], kind: Any, ends: float) -> None:
+        self.columns, self.kind, self.ends = columns, kind, ends
         self.compiled: dict[Build, tuple[str, list[Any]]] = {}
 
     def has(self, table: str, column: str) -> bool:
@@ -149,7 +149,7 @@ class Handle:
         if local.shape is None or local.shape.ends < now:
             local.statement_began = now
             columns = {table: self._columns(table) for table in self._tables}
-            shape = Shape(columns, now + self._refresh)
+            shape = Shape(columns, self.kind, now + self._refresh)
             self._verify(shape)
             local.shape = shape
         return local.shape

@@ -88,6 +88,16 @@ class SQLite(peewee.SqliteDatabase):
         return str(error).startswith("no such table")
 
     @staticmethod
+    def day(time: peewee.Field[Any]) -> peewee.Node:
+        """The number of the UTC day that unix seconds fall in."""
+        return peewee.Expression(time, "/", peewee.SQL("86400"))
+
+    @staticmethod
+    def exact(text: peewee.Node) -> peewee.Node:
+        """Text to group by, without a collation that takes two for one."""
+        return text
+
+    @staticmethod
     def can_write(database: peewee.Database) -> bool:
         """Whether the account may change another program's tables; a file knows no accounts."""
         return False
@@ -153,6 +163,23 @@ class MySQL(peewee.MySQLDatabase):
     @staticmethod
     def lacks_table(error: Exception) -> bool:
         return error.args[:1] == (1146,)
+
+    @staticmethod
+    def day(time: peewee.Field[Any]) -> peewee.Node:
+        """The number of the UTC day that unix seconds fall in."""
+        return peewee.NodeList((time, peewee.SQL("DIV 86400")))
+
+    @staticmethod
+    def exact(text: peewee.Node) -> peewee.Node:
+        """Text to group by, as UTF-8: the usual collation takes gpt-4o and GPT-4o for one."""
+        return peewee.fn.CAST(
+            peewee.NodeList(
+                (
+                    peewee.fn.CONVERT(peewee.NodeList((text, peewee.SQL("USING utf8mb4")))),
+                    peewee.SQL("AS BINARY"),
+                )
+            )
+        )
 
     @staticmethod
     def can_write(database: peewee.Database) -> bool:

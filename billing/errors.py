@@ -72,6 +72,17 @@ class IPNotAllowed(Forbidden):
     en = "your address is not on this API key's allow-list"
 
 
+class BadParameter(BillingError):
+    """A query parameter that cannot be read; `param` names it."""
+
+    status = 400
+    type = "invalid_request_error"
+
+    def __init__(self, param: str, zh: str, en: str) -> None:
+        super().__init__(en)
+        self.param, self.zh, self.en = param, f"{param}：{zh}", f"{param}: {en}"
+
+
 class DatabaseUnavailable(BillingError):
     """The database is away, refuses, or is too slow: a retry can help."""
 

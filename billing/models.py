@@ -63,7 +63,7 @@ class Log(Model):
     """One credit (type 1), use (2) or refund (6); `quota` is never negative."""
 
     id = BigAutoField()
-    user_id = BigIntegerField(index=True)
+    user_id = BigIntegerField()
     created_at = BigIntegerField()
     type = BigIntegerField()
     content = TextField(default="")
@@ -78,7 +78,11 @@ class Log(Model):
 
     class Meta:
         table_name = "logs"
-        indexes = ((("type", "request_id"), True), (("created_at", "type"), False))
+        indexes = (
+            (("type", "request_id"), True),
+            (("created_at", "type"), False),
+            (("user_id", "type"), False),
+        )
 
 
 class QuotaData(Model):
@@ -144,3 +148,28 @@ class UserSubscription(Model):
 
     class Meta:
         table_name = "user_subscriptions"
+
+
+class Redemption(Model):
+    """new-api: a code that its `used_user_id` turned into wallet quota."""
+
+    id = BigAutoField()
+    used_user_id = BigIntegerField()
+    quota = BigIntegerField()
+    redeemed_time = BigIntegerField()
+
+    class Meta:
+        table_name = "redemptions"
+
+
+class TopUp(Model):
+    """new-api: a payment; `amount` is whole dollars of quota, 0 for a subscription's."""
+
+    id = BigAutoField()
+    user_id = BigIntegerField()
+    amount = BigIntegerField()
+    status = CharField()
+    create_time = BigIntegerField()
+
+    class Meta:
+        table_name = "top_ups"

@@ -59,6 +59,16 @@ class PostgreSQL(peewee.PostgresqlDatabase):
         return isinstance(error, errors.UndefinedTable)
 
     @staticmethod
+    def day(time: peewee.Field[Any]) -> peewee.Node:
+        """The number of the UTC day that unix seconds fall in."""
+        return peewee.Expression(time, "/", peewee.SQL("86400"))
+
+    @staticmethod
+    def exact(text: peewee.Node) -> peewee.Node:
+        """Text to group by, without a collation that takes two for one."""
+        return text
+
+    @staticmethod
     def can_write(database: peewee.Database) -> bool:
         """Whether the account may change another program's tables."""
         sql = "SELECT has_table_privilege('tokens', 'INSERT, UPDATE, DELETE')"

@@ -21,7 +21,17 @@ from billing.quota import Balance
 MARKER = "billing_schema"
 
 #: The tables whose columns are looked up at each new connection.
-TABLES = ("users", "tokens", "options", "logs", "quota_data", "user_subscriptions", MARKER)
+TABLES = (
+    "users",
+    "tokens",
+    "options",
+    "logs",
+    "quota_data",
+    "user_subscriptions",
+    "redemptions",
+    "top_ups",
+    MARKER,
+)
 
 
 class UserRow(NamedTuple):
@@ -63,6 +73,7 @@ class TokenRow(NamedTuple):
     remain_quota: int | None
     used_quota: int | None
     unlimited_quota: object
+    name: str | None
     allow_ips: str | None
     subnet: str | None
     deleted_at: object
@@ -78,9 +89,12 @@ class TokenRow(NamedTuple):
 class SubscriptionRow(NamedTuple):
     """A subscription that is active now, in quota units and unix seconds."""
 
+    id: int
     amount_total: int
     amount_used: int
     next_reset_time: int | None
+    start_time: int | None
+    end_time: int
 
     def remaining(self, now: int) -> int:
         """What is left, with the reset that the gateway makes only at the next use."""
@@ -118,6 +132,10 @@ def user_by_id(shape: Shape) -> Query:
     return GatewayUser.select(*_present(shape, _USER)).where(GatewayUser.id == BOUND)
 
 
+def user_by_name(shape: Shape) -> Query:
+    return GatewayUser.select(*_present(shape, _USER)).where(GatewayUser.username == BOUND)
+
+
 def any_token(shape: Shape) -> Query:
     owner = GatewayUser.id == GatewayToken.user_id
     return GatewayToken.select(GatewayToken.id).join(GatewayUser, on=owner).limit(1)
@@ -132,9 +150,7 @@ def active_subscriptions(shape: Shape) -> Query:
     mine = UserSubscription.user_id == BOUND
     active = UserSubscription.status == "active"
     return UserSubscription.select(
-        UserSubscription.amount_total,
-        UserSubscription.amount_used,
-        UserSubscription.next_reset_time,
+        *(getattr(UserSubscription, name) for name in SubscriptionRow._fields)
     ).where(mine, active, UserSubscription.end_time > BOUND)
 
 
@@ -175,6 +191,12 @@ class Reads:
     def user(self, user_id: int) -> UserRow | None:
         """The user of that id, deleted or not."""
         for row in self._handle.fetch(user_by_id, user_id):
+            return UserRow._make(row)
+        return None
+
+    def user_named(self, name: str) -> UserRow | None:
+        """The user of that name, deleted or not."""
+        for row in self._handle.fetch(user_by_name, name):
             return UserRow._make(row)
         return None
 

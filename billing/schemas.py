@@ -37,6 +37,73 @@ class StatusSchema(Schema):
     status = fields.Constant("ok")
 
 
+class LineItemSchema(Schema):
+    name = fields.String()
+    cost = fields.Float()
+
+
+class DailyCostSchema(Schema):
+    timestamp = fields.Integer()
+    line_items = fields.List(fields.Nested(LineItemSchema))
+
+
+class DailyUsageSchema(UsageSchema):
+    """`usage?include=daily_costs` (CONTRACT section 5); costs in cents."""
+
+    daily_costs = fields.List(fields.Nested(DailyCostSchema))
+    period_usage = fields.Float()
+
+
+class GrantSchema(Schema):
+    object = fields.Constant("credit_grant")
+    id = fields.String()
+    grant_amount = fields.Float()
+    used_amount = fields.Float()
+    effective_at = fields.Integer()
+    expires_at = fields.Integer()
+
+
+class GrantListSchema(Schema):
+    object = fields.Constant("list")
+    data = fields.List(fields.Nested(GrantSchema))
+
+
+class CreditSummarySchema(Schema):
+    object = fields.Constant("credit_summary")
+    total_granted = fields.Float()
+    total_used = fields.Float()
+    total_available = fields.Float()
+    grants = fields.Nested(GrantListSchema)
+
+
+class AmountSchema(Schema):
+    value = fields.Float()
+    currency = fields.Constant("usd")
+
+
+class CostSchema(Schema):
+    """One result of OpenAI's costs; dollars, whatever the display unit."""
+
+    object = fields.Constant("organization.costs.result")
+    amount = fields.Nested(AmountSchema)
+    line_item = fields.String()
+    project_id = fields.Constant(None)
+
+
+class BucketSchema(Schema):
+    object = fields.Constant("bucket")
+    start_time = fields.Integer()
+    end_time = fields.Integer()
+    results = fields.List(fields.Nested(CostSchema))
+
+
+class CostPageSchema(Schema):
+    object = fields.Constant("page")
+    data = fields.List(fields.Nested(BucketSchema))
+    has_more = fields.Boolean()
+    next_page = fields.String()
+
+
 class Instant(fields.Field[int]):
     """Unix seconds from unix seconds or ISO 8601."""
 

@@ -12,7 +12,15 @@ from flask import Flask, current_app
 from billing.db import Handle
 from billing.options import variables
 from billing.quota import Balance, Display, access_until, display
-from billing.reads import TABLES, Reads, TokenRow, UserRow, verify_attached, verify_ours
+from billing.reads import (
+    TABLES,
+    Reads,
+    SubscriptionRow,
+    TokenRow,
+    UserRow,
+    verify_attached,
+    verify_ours,
+)
 
 if TYPE_CHECKING:
     from config import Settings
@@ -41,6 +49,7 @@ class Service:
             refresh=settings.options_refresh if self.attached else float("inf"),
             verify=verify_attached if self.attached else verify_ours,
         )
+        self.logs = self._log_handle()
         self.reads = Reads(self.handle)
         self.display = _display(settings)
         self.options: dict[str, str] = {}
@@ -51,9 +60,33 @@ class Service:
     def begin(self) -> None:
         """Start a request's budget; read the gateway's options if they are due."""
         self.handle.begin()
+        if self.logs is not None and self.logs is not self.handle:
+            self.logs.begin()
         if self.attached and time.monotonic() > self._options_end:
             self._read_options()
             self._options_end = time.monotonic() + self.settings.options_refresh
+
+    def close(self) -> None:
+        """Close this thread's connections."""
+        self.handle.close()
+        if self.logs is not None:
+            self.logs.close()
+
+    def _log_handle(self) -> Handle | None:
+        """Where the logs are: with the rest, in a database of their own, or out of our reach."""
+        url = self.settings.log_database_url
+        if url is None or not self.attached:
+            return self.handle
+        if url.dialect == "clickhouse":
+            return None
+        settings = self.settings
+        return Handle(
+            url,
+            settings.database_timeout,
+            "attached",
+            tables=("logs",),
+            refresh=settings.options_refresh,
+        )
 
     def _read_options(self) -> None:
         self.options = variables(self.reads.options())
@@ -72,22 +105,29 @@ class Service:
     def figures(self, user: UserRow, token: TokenRow | None) -> tuple[Balance, int]:
         """The balance that a caller is shown, and when its access ends (0 for never)."""
         if token is None or self.settings.billing_scope == "account":
-            return self.account(user), 0
+            return self._account(user), 0
         ends = access_until(token.expired_time or 0)
-        if token.balance.unlimited and self.settings.unlimited_tokens == "account":
-            return self.account(user), ends
-        return token.balance, ends
+        return self._account(user) if self.shows_account(token) else token.balance, ends
 
-    def account(self, user: UserRow) -> Balance:
+    def shows_account(self, token: TokenRow | None) -> bool:
+        """Whether a caller is shown the account's figures and not the token's own."""
+        if token is None or self.settings.billing_scope == "account":
+            return True
+        return token.balance.unlimited and self.settings.unlimited_tokens == "account"
+
+    def subscriptions(self, user: UserRow) -> list[SubscriptionRow]:
+        """The user's active subscriptions, unless only the wallet is to pay."""
+        if not self.attached or user.billing_preference == "wallet_only":
+            return []
+        return self.reads.subscriptions(user.id, int(time.time()))
+
+    def _account(self, user: UserRow) -> Balance:
         """The user's wallet and what its active subscriptions have left."""
-        wallet = user.wallet
-        preference = user.billing_preference
-        if preference == "wallet_only" or not self.attached:
-            return wallet
-        now = int(time.time())
-        subscriptions = self.reads.subscriptions(user.id, now)
-        remaining = 0 if preference == "subscription_only" else wallet.remaining
-        remaining += sum(each.remaining(now) for each in subscriptions)
+        wallet, now = user.wallet, int(time.time())
+        subscriptions = self.subscriptions(user)
+        remaining = sum(each.remaining(now) for each in subscriptions)
+        if not self.attached or user.billing_preference != "subscription_only":
+            remaining += wallet.remaining
         unlimited = any(each.amount_total == 0 for each in subscriptions)
         return Balance(remaining, wallet.used, unlimited)
 

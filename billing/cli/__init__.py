@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from flask import Flask
 
-from billing.cli import check, database, tokens, usage, users
+from billing.cli import check, database, tokens, usage, usage_show, users
 
 
 def init_app(app: Flask) -> None:
+    usage.usage.add_command(usage_show.show_usage)
     for command in (
         *database.commands,
         check.check,
