@@ -201,6 +201,7 @@ class Gunicorn:
     def __init__(self, env: dict[str, str], folder: Path, *options: str) -> None:
         self.port, self.log_path = free_port(), folder / f"gunicorn-{random.randrange(10**9)}.log"
         self.url = f"http://127.0.0.1:{self.port}"
+        self._workers = int(env.get("WEB_CONCURRENCY", "2"))
         log = self.log_path.open("wb")
         with log:
             self.process = subprocess.Popen(
@@ -223,7 +224,7 @@ class Gunicorn:
 
     def _healthy(self) -> bool:
         with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:
-            return answer.status == 200
+            return answer.status == 200 and len(self.workers()) == self._workers
 
     @property
     def log(self) -> str:

@@ -14,6 +14,24 @@ from tests.servers import Answer, Gunicorn, ask
 
 SUBSCRIPTION, USAGE = "/v1/dashboard/billing/subscription", "/v1/dashboard/billing/usage"
 
+#: The documented bodies of figures that cannot be read, and what other routes say then.
+UNREADABLE = {
+    SUBSCRIPTION: '{"error":{"message":"获取配额失败","type":"upstream_error"}}\n',
+    USAGE: '{"error":{"message":"获取使用量失败","type":"new_api_error"}}\n',
+}
+UNAVAILABLE = (
+    '{"error":{"message":"数据库暂时不可用，请稍后重试",'
+    '"type":"new_api_error","code":"database_unavailable"}}\n'
+)
+
+
+def is_unreadable(path: str, answer: Answer, status: int) -> None:
+    """The documented answer when the figures cannot be read."""
+    assert answer.status == status
+    assert answer.body.decode() == UNREADABLE[path]
+    assert answer.headers["Retry-After"] == ("2" if status == 503 else None)
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+
 
 @dataclass
 class Site:
