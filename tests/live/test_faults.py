@@ -181,7 +181,7 @@ def test_a_frozen_database_is_503_soon_and_then_at_once(
     is_unreadable(USAGE, first, 503)
     is_unreadable(SUBSCRIPTION, then, 503)
     assert first_took < 2
-    assert then_took < 0.5
+    assert then_took < 1
     wait_for(lambda: ask(server.url, USAGE, bearer(key)).status == 200, "a 200", 2)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import SUBSCRIPTION, USAGE, Site, fill
-from tests.servers import ROOT, Gunicorn, Nginx, ask, exchange
+from tests.servers import ROOT, Gunicorn, Nginx, ask, exchange, program
 
 #: 502, 503 and 504 on our two routes, and elsewhere.
 UNAVAILABLE = {
@@ -38,6 +38,7 @@ class Front(NamedTuple):
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     """Clients reach nginx over TCP; nginx reaches gunicorn over its unix socket."""
+    program("nginx")
     folder = tmp_path_factory.mktemp("front")
     billing = Billing(f"sqlite:///{folder / 'billing.db'}")
     billing.run("init")
