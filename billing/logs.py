@@ -9,12 +9,14 @@ import re
 _REFUSED = re.compile(r"(Invalid request from ip=[0-9a-f.:]*: [^:'\"]*).*", re.DOTALL)
 _QUERY = re.compile(r"\?[^\s'\"]*")
 _KEY = re.compile(r"sk-[A-Za-z0-9]+")
+# No path of ours has so long a word: a key or access token that somebody put there.
+_LONG = re.compile(r"(?<=/)[A-Za-z0-9%+=]{20,}")
 
 
 def redacted(text: str) -> str:
     """`text` without query strings, keys, or what the server quotes of a refused request."""
-    text = _REFUSED.sub(r"\1", text)
-    return _KEY.sub("sk-…", _QUERY.sub("?…", text))
+    text = _QUERY.sub("?…", _REFUSED.sub(r"\1", text))
+    return _LONG.sub("…", _KEY.sub("sk-…", text))
 
 
 class Redact(logging.Filter):

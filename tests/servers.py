@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import http.client
+import json
 import os
 import random
 import shutil
@@ -14,9 +16,10 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from email.message import Message
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import psycopg
@@ -61,6 +64,54 @@ def program(name: str) -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return path
+
+
+class Answer(NamedTuple):
+    """What a server answered."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket, whose path stands in for the host."""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.host)
+
+
+def ask(
+    url: str, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
+) -> Answer:
+    """One request, on a connection of its own. `url` is http://host:port or unix:/path."""
+    scheme, _, where = url.partition(":")
+    kind = _UnixConnection if scheme == "unix" else http.client.HTTPConnection
+    connection = kind(where.removeprefix("//"), timeout=30)
+    try:
+        connection.request(method, path, headers={"Connection": "close", **(headers or {})})
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()
+
+
+def exchange(port: int, *lines: bytes) -> bytes:
+    """Send the lines of a request as they are; all that comes back until the server closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        received = b""
+        # A server that refuses early may reset what was still being sent.
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(b"".join(line + b"\r\n" for line in lines) + b"\r\n")
+            while chunk := connection.recv(65536):
+                received += chunk
+        return received
 
 
 class MariaDB:
@@ -156,6 +207,7 @@ class Gunicorn:
     def __init__(self, env: dict[str, str], folder: Path, *options: str) -> None:
         self.port, self.log_path = free_port(), folder / f"gunicorn-{random.randrange(10**9)}.log"
         self.url = f"http://127.0.0.1:{self.port}"
+        self._workers = int(env.get("WEB_CONCURRENCY", "2"))
         log = self.log_path.open("wb")
         with log:
             self.process = subprocess.Popen(
@@ -178,7 +230,7 @@ class Gunicorn:
 
     def _healthy(self) -> bool:
         with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:
-            return answer.status == 200
+            return answer.status == 200 and len(self.workers()) == self._workers
 
     @property
     def log(self) -> str:
@@ -197,6 +249,59 @@ class Gunicorn:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+class Nginx:
+    """nginx with deploy/nginx.conf on a free port, in front of the unix socket `upstream`.
+
+    `changes` are more replacements in that file, old text to new.
+    """
+
+    def __init__(self, folder: Path, upstream: Path, changes: Mapping[str, str]) -> None:
+        self.port, self.folder = free_port(), folder
+        self.url = f"http://127.0.0.1:{self.port}"
+        config = (ROOT / "deploy" / "nginx.conf").read_text()
+        for old, new in {
+            "user www-data;": "user root;" if os.geteuid() == 0 else "",
+            "/run/nginx.pid": f"{folder}/nginx.pid",
+            "/var/log/nginx/": f"{folder}/",
+            "/run/billing/gunicorn.sock": str(upstream),
+            "listen 80;": f"listen 127.0.0.1:{self.port};",
+            "http {": f"http {{\n{self._temporary()}",
+            **changes,
+        }.items():
+            assert old in config, f"deploy/nginx.conf has no {old!r}"
+            config = config.replace(old, new)
+        (folder / "nginx.conf").write_text(config)
+        self.process = subprocess.Popen(
+            [
+                program("nginx"),
+                *("-e", f"{folder}/error.log"),
+                *("-c", f"{folder}/nginx.conf"),
+                *("-g", "daemon off;"),
+            ],
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_for(lambda: ask(self.url, "/"), "nginx")
+        except TimeoutError:
+            self.close()
+            raise AssertionError(self.log) from None
+
+    def _temporary(self) -> str:
+        """Only root may use the folders that nginx was built with."""
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        return "".join(f"{kind}_temp_path {self.folder}/{kind};\n" for kind in kinds)
+
+    @property
+    def log(self) -> str:
+        """All that it logged, of starts, errors and requests."""
+        return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(30)
 
 
 def environment(env: dict[str, str]) -> dict[str, str]:

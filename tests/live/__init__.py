@@ -1,0 +1,1 @@
+"""Tests that speak only HTTP, and process signals, to real servers."""

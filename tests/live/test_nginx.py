@@ -1,0 +1,218 @@
+"""The service behind nginx, each as its sample in deploy/ sets it up."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import Billing, bearer
+from tests.live.conftest import SUBSCRIPTION, USAGE, Site, fill
+from tests.servers import ROOT, Gunicorn, Nginx, ask, exchange, program
+
+#: 502, 503 and 504 on our two routes, and elsewhere.
+UNAVAILABLE = {
+    SUBSCRIPTION: '{"error":{"message":"获取配额失败","type":"upstream_error"}}',
+    "/dashboard/billing//usage/": '{"error":{"message":"获取使用量失败","type":"new_api_error"}}',
+    "/readyz": '{"error":{"message":"服务暂时不可用，请稍后重试","type":"new_api_error"}}',
+}
+
+
+def _unit(name: str) -> str:
+    """The value of a line of deploy/billing.service."""
+    lines = (ROOT / "deploy" / "billing.service").read_text().splitlines()
+    (value,) = (line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
+    return value
+
+
+class Front(NamedTuple):
+    nginx: Nginx
+    site: Site
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """Clients reach nginx over TCP; nginx reaches gunicorn over its unix socket."""
+    program("nginx")
+    folder = tmp_path_factory.mktemp("front")
+    billing = Billing(f"sqlite:///{folder / 'billing.db'}")
+    billing.run("init")
+    alice, keys = fill(billing)
+    billing.close()
+    name, value = _unit("Environment").split("=")
+    _, *options, app = shlex.split(_unit("ExecStart").replace("/run/billing", str(folder)))
+    assert app == "wsgi:app"
+    server = Gunicorn({**billing.env, name: value}, folder, *options)
+    (folder / "nginx").mkdir()
+    nginx = Nginx(folder / "nginx", folder / "gunicorn.sock", {})
+    yield Front(nginx, Site(server, alice["id"], alice["access_token"], keys))
+    nginx.close()
+    server.close()
+
+
+@pytest.fixture
+def start_nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
+    """Starts an nginx with changed lines in front of a socket; ends it with the test."""
+    started: list[Nginx] = []
+
+    def start(upstream: Path, changes: dict[str, str] | None = None) -> Nginx:
+        started.append(Nginx(tmp_path, upstream, changes or {}))
+        return started[-1]
+
+    yield start
+    for nginx in started:
+        nginx.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "method"),
+    [
+        (SUBSCRIPTION, "example", "GET"),
+        ("//v1//dashboard/billing///usage/?start_date=2026-8-5", "example", "GET"),
+        (USAGE, "example", "HEAD"),
+        (USAGE, "example", "POST"),
+        (USAGE, "disabled", "GET"),
+        (USAGE, "", "OPTIONS"),
+        ("/v1/dashboard/billing/nothing", "example", "GET"),
+        ("//healthz/", "", "GET"),
+        ("/readyz", "", "GET"),
+    ],
+)
+def test_nginx_passes_the_services_answers_as_they_are(
+    front: Front, path: str, key: str, method: str
+) -> None:
+    own = front.site.ask(path, key, method)
+
+    answer = ask(front.nginx.url, path, front.site.headers(key), method)
+
+    assert (answer.status, answer.body) == (own.status, own.body)
+    changing = {"Server", "Date", "Connection", "X-Request-Id"}
+    assert {pair for pair in answer.headers.items() if pair[0] not in changing} == {
+        pair for pair in own.headers.items() if pair[0] not in changing
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "forged", "status"),
+    [
+        ("loopback", {}, 200),
+        ("loopback", {"X-Forwarded-For": "10.0.0.1"}, 200),
+        ("elsewhere", {}, 403),
+        ("elsewhere", {"X-Forwarded-For": "10.0.0.1"}, 403),
+        ("elsewhere", {"X_Forwarded_For": "10.0.0.1", "Forwarded": "for=10.0.0.1"}, 403),
+        ("elsewhere", {"X-Real-IP": "10.0.0.1"}, 403),
+    ],
+)
+def test_an_allow_list_sees_the_address_that_nginx_saw(
+    front: Front, key: str, forged: dict[str, str], status: int
+) -> None:
+    answer = ask(front.nginx.url, SUBSCRIPTION, {**front.site.headers(key), **forged})
+
+    assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("language", "message"), [("zh-CN", "没有这个路径"), ("en-US,en", "no such path")]
+)
+@pytest.mark.parametrize("path", ["/", "/v1/chat/completions", "/x.html", "/healthz/x"])
+def test_what_is_not_ours_is_not_found(
+    front: Front, path: str, language: str, message: str
+) -> None:
+    answer = ask(front.nginx.url, path, {"Accept-Language": language})
+
+    assert answer.status == 404
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert answer.headers["Retry-After"] is None
+    assert answer.json == {
+        "error": {"message": message, "type": "invalid_request_error", "code": "not_found"}
+    }
+
+
+def _is_unavailable(nginx: Nginx, path: str, status: int) -> None:
+    answer = ask(nginx.url, path)
+
+    assert answer.status == status
+    assert answer.body.decode() == UNAVAILABLE[path]
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers.get_all("Access-Control-Allow-Origin") == ["*"]
+    assert answer.headers["Access-Control-Expose-Headers"] == "X-Request-Id, Retry-After"
+    assert answer.headers["Retry-After"] == "2"
+
+
+def test_a_service_that_is_down_is_502(
+    start_nginx: Callable[..., Nginx], socket_path: Path
+) -> None:
+    nginx = start_nginx(socket_path)
+
+    for path in UNAVAILABLE:
+        _is_unavailable(nginx, path, 502)
+
+
+def test_a_service_that_hangs_is_504(front: Front, start_nginx: Callable[..., Nginx]) -> None:
+    socket = front.nginx.folder.parent / "gunicorn.sock"
+    nginx = start_nginx(socket, {"proxy_read_timeout 10s;": "proxy_read_timeout 300ms;"})
+    workers = front.site.server.workers()
+    try:
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+
+        for path in UNAVAILABLE:
+            _is_unavailable(nginx, path, 504)
+    finally:
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_client_in_a_hurry_is_told_to_wait(
+    front: Front, start_nginx: Callable[..., Nginx], status: int
+) -> None:
+    changes = {
+        "rate=100r/s": "rate=1r/m",
+        "burst=200 nodelay": "nodelay",
+        "limit_req_status 429;": f"limit_req_status {status};",
+    }
+    nginx = start_nginx(front.nginx.folder.parent / "gunicorn.sock", changes)
+
+    preflights = [ask(nginx.url, USAGE, method="OPTIONS").status for _ in range(3)]
+    first = ask(nginx.url, USAGE, front.site.headers("example"))
+    second = ask(nginx.url, USAGE, front.site.headers("example"))
+
+    assert [*preflights, first.status, second.status] == [200, 200, 200, 200, status]
+    error = {"message": "获取使用量失败", "type": "new_api_error"}
+    if status == 429:
+        message = "请求过于频繁，请稍后重试"
+        error = {"message": message, "type": "new_api_error", "code": "rate_limited"}
+    assert second.json == {"error": error}
+    assert second.headers["Access-Control-Allow-Origin"] == "*"
+    assert second.headers["Retry-After"] == "2"
+
+
+def test_nginx_logs_neither_query_strings_nor_keys(
+    front: Front, start_nginx: Callable[..., Nginx], socket_path: Path
+) -> None:
+    down = start_nginx(socket_path)
+    key = front.site.keys["example"]
+    secrets = (key, key.removeprefix("sk-"), front.site.access_token)
+
+    for nginx in (front.nginx, down):
+        for secret in secrets:
+            ask(nginx.url, f"{USAGE}?key={secret}", bearer(secret))
+            ask(nginx.url, f"/v1/dashboard/billing/{secret}", {"Referer": f"http://x/?{secret}"})
+            ask(nginx.url, f"/{secret}?{secret}", {"User-Agent": secret})
+            name = secret.encode()
+            exchange(nginx.port, b"GET /%b\xff" % name, b"Host: x")
+            exchange(nginx.port, b"%b /usage HTTP/1.1" % name, b"Host: x")
+            exchange(nginx.port, b"GET / HTTP/1.1", b"Host: %b/%b" % (name, name))
+            exchange(nginx.port, b"GET / HTTP/1.1", b"X: %b" % (name * 400), b"Connection: close")
+
+    for nginx in (front.nginx, down):
+        assert '"GET /v1/dashboard/billing/usage" ' in nginx.log
+        assert not [secret for secret in secrets if secret in nginx.log]
+        assert "?" not in nginx.log
