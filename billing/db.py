@@ -228,6 +228,7 @@ def fault(error: Exception, url: DatabaseURL) -> BillingError:
         # The low byte is the primary code; errors of the module itself carry none.
         code = getattr(origin, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         broken = code not in _SQLITE_AWAY
+        text = f"{text} ({url.path})"
         if code == sqlite3.SQLITE_CANTOPEN and not url.path.exists():
             text = f"no file {url.path}: run `flask init`"
     else:
@@ -314,7 +315,10 @@ def alone(database: peewee.Database) -> Iterator[None]:
 
 
 def copy_to(database: peewee.Database, path: Path) -> None:
-    """A consistent copy of a SQLite database that is in use. Raises OSError, driver errors."""
+    """A consistent copy, in an empty file of ours, of a SQLite database that is in use.
+
+    Raises driver errors, the file then removed.
+    """
     try:
         _run(database, "VACUUM INTO ?", str(path))
     except BaseException:
