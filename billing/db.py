@@ -222,6 +222,9 @@ class Handle:
 
 def fault(error: Exception, url: DatabaseURL) -> BillingError:
     """What a driver's error means for the caller; its text is for the operator's log."""
+    while "cannot rollback" in str(error) and isinstance(error.__context__, Exception):
+        # SQLite had rolled back by itself, on a full disk say: the cause stands behind.
+        error = error.__context__
     origin = getattr(error, "orig", error)
     text = f"{type(origin).__name__}: {origin}"
     if isinstance(origin, sqlite3.Error):
