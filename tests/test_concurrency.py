@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from tests.conftest import Billing
 from tests.servers import ROOT, environment
 
+FLASK = str(Path(sys.executable).with_name("flask"))
 RECORD = """
 from billing import tables
 from billing.db import Handle
@@ -24,7 +26,7 @@ handle.close()
 
 
 def together(billing: Billing, commands: list[list[str]]) -> list[str]:
-    """Run the commands at once; what each printed, in any order. None may fail or complain."""
+    """Run the commands at once; what each printed. None may complain."""
     started = [
         subprocess.Popen(
             command,
@@ -36,9 +38,19 @@ def together(billing: Billing, commands: list[list[str]]) -> list[str]:
         )
         for command in commands
     ]
-    ended = [(process.communicate(timeout=120), process.returncode) for process in started]
-    assert [(error, status) for (_, error), status in ended] == [("", 0)] * len(commands)
-    return [output for (output, _), _ in ended]
+    ended = [process.communicate(timeout=120) for process in started]
+    assert [error for _, error in ended] == [""] * len(commands)
+    return [output for output, _ in ended]
+
+
+def totals(said: list[str]) -> tuple[int, int, int]:
+    """What several imports recorded, skipped and refused."""
+    read = [json.loads(output) for output in said]
+    return (
+        sum(one["recorded"] for one in read),
+        sum(one["skipped"] for one in read),
+        sum(len(one["bad"]) for one in read),
+    )
 
 
 def test_8_processes_record_200_uses_each_on_one_token(billing: Billing) -> None:
@@ -73,12 +85,10 @@ def test_4_imports_of_one_file_record_each_line_once(billing: Billing, tmp_path:
             for number in range(3000)
         )
     )
-    flask = str(Path(sys.executable).with_name("flask"))
 
-    said = together(billing, [[flask, "usage", "import", str(file)]] * 4)
+    said = together(billing, [[FLASK, "usage", "import", "--json", str(file)]] * 4)
 
-    counts = [[int(line.split()[1]) for line in output.splitlines()] for output in said]
-    assert [sum(column) for column in zip(*counts, strict=True)] == [3000, 9000, 0]
+    assert totals(said) == (3000, 9000, 0)
     used = [sum(range(first, 3000, 3)) for first in range(3)]
     assert billing.execute("SELECT used_quota FROM tokens ORDER BY id") == [
         (total,) for total in used
@@ -90,3 +100,25 @@ def test_4_imports_of_one_file_record_each_line_once(billing: Billing, tmp_path:
         (total, 1000) for total in used
     ]
     assert billing.execute("SELECT count(*) FROM logs WHERE type = 2") == [(3000,)]
+
+
+def test_of_many_users_of_one_request_id_one_is_recorded(billing: Billing, tmp_path: Path) -> None:
+    commands = []
+    for number in range(1, 5):
+        billing.user(f"user-{number}")
+        billing.token(f"user-{number}", "--unlimited")
+        lines = [
+            f'{{"token_id": {number}, "model": "m", "quota": 1, "request_id": "r{id}"}}\n'
+            for id in range(1000)
+        ]
+        file = tmp_path / f"{number}.jsonl"
+        # Opposite orders, so that the writers wait for each other's rows in a circle.
+        file.write_text("".join(lines if number % 2 else lines[::-1]))
+        commands.append([FLASK, "usage", "import", "--json", str(file)])
+
+    said = together(billing, commands)
+
+    assert totals(said) == (1000, 0, 3000)
+    for table in ("tokens", "users"):
+        assert billing.execute(f"SELECT sum(used_quota) FROM {table}") == [(1000,)]
+    assert billing.execute("SELECT count(*) FROM logs WHERE type = 2") == [(1000,)]
