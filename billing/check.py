@@ -8,7 +8,7 @@ from typing import Any
 
 from peewee import SQL, Query, fn
 
-from billing.db import Build, Handle, Shape
+from billing.db import Build, Handle, Shape, driver_errors, fault
 from billing.errors import DatabaseUnavailable
 from billing.models import READABLE, GatewayToken, GatewayUser, Log
 from billing.reads import TokenRow
@@ -55,7 +55,10 @@ def inspect(billing: Service) -> Report:
     report.facts["users"] = _count(billing.handle, _users)
     report.facts["tokens"] = _count(billing.handle, _tokens)
     report.facts["settings"] = _sources(billing)
-    _warn(billing, shape, report)
+    try:
+        _warn(billing, shape, report)
+    except driver_errors() as error:
+        raise fault(error, billing.settings.database_url) from error
     return report
 
 

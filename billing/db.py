@@ -208,13 +208,16 @@ def driver_errors() -> tuple[type[Exception], ...]:
 
 def fault(error: Exception, url: DatabaseURL) -> BillingError:
     """What a driver's error means for the caller; its text is for the operator's log."""
+    while "cannot rollback" in str(error) and isinstance(error.__context__, Exception):
+        # SQLite had rolled back by itself, on a full disk say: the cause stands behind.
+        error = error.__context__
     origin: Exception = getattr(error, "orig", error)
     kind = KINDS[url.dialect]
     text = f"{type(origin).__name__}: {origin}"
-    if url.dialect == "sqlite" and not url.path.exists():
-        text = f"no file {url.path}: run `flask init`"
-    if kind.lacks_table(origin):
-        text += "; run `flask init`"
+    if url.dialect == "sqlite":
+        text = f"{text} ({url.path})" if url.path.exists() else f"no file {url.path}"
+    if kind.lacks_table(origin) or (url.dialect == "sqlite" and not url.path.exists()):
+        text += ": run `flask init`"
     lasting = isinstance(origin, kind.errors) and kind.broken(origin)
     return DatabaseBroken(text) if lasting else DatabaseUnavailable(text)
 

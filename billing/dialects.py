@@ -262,7 +262,10 @@ def alone(database: peewee.Database) -> Iterator[None]:
 
 
 def copy_to(database: peewee.Database, path: Path) -> None:
-    """A consistent copy of a SQLite database that is in use. Raises OSError, driver errors."""
+    """A consistent copy, in an empty file of ours, of a SQLite database that is in use.
+
+    Raises driver errors, the file then removed.
+    """
     try:
         run(database, "VACUUM INTO ?", str(path))
     except BaseException:

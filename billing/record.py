@@ -77,17 +77,17 @@ def _record(database: peewee.Database, usages: Sequence[Usage]) -> Outcome:
         if token is None:
             outcome.bad.append((position, f"no token {usage.token_id}"))
             continue
-        if usage.request_id is not None:
-            earlier = known.setdefault((usage.type, usage.request_id), usage)
-            if earlier is not usage:
-                if usage.same(earlier):
-                    outcome.skipped += 1
-                else:
-                    outcome.bad.append((position, "its request_id has other content already"))
-                continue
+        if earlier := known.get((usage.type, usage.request_id)):
+            if usage.same(earlier):
+                outcome.skipped += 1
+            else:
+                outcome.bad.append((position, "its request_id has other content already"))
+            continue
         if not token.spend(usage.sign * usage.quota):
             outcome.bad.append((position, "the balance cannot hold that amount"))
             continue
+        if usage.request_id is not None:
+            known[usage.type, usage.request_id] = usage
         good.append(usage._replace(at=now if usage.at is None else usage.at))
     if good:
         _write(database, good, tokens)
@@ -142,7 +142,7 @@ def _tokens(database: peewee.Database, usages: Sequence[Usage]) -> dict[int, _To
     return {row[0]: _Token(*row) for row in locked(database, rows).tuples()}
 
 
-def _known(usages: Sequence[Usage]) -> dict[tuple[int, str], Usage]:
+def _known(usages: Sequence[Usage]) -> dict[tuple[int, str | None], Usage]:
     """What the logs hold of the batch's request ids."""
     ids = {usage.request_id for usage in usages} - {None}
     if not ids:
@@ -159,7 +159,7 @@ def _known(usages: Sequence[Usage]) -> dict[tuple[int, str], Usage]:
     ).where(Log.type.in_((LOG_CONSUME, LOG_REFUND)), Log.request_id.in_(ids))
     found: Any = rows.tuples()
     known = (Usage._make((*row, type == LOG_REFUND)) for *row, type in found)
-    return {(usage.type, usage.request_id or ""): usage for usage in known}
+    return {(usage.type, usage.request_id): usage for usage in known}
 
 
 def _write(

@@ -15,7 +15,7 @@ VERSION = 1
 
 
 class Marker(peewee.Model):
-    """One row, in our own databases only. Version 0: tables are being made."""
+    """One row, in our own databases only; none while the tables are being made."""
 
     version = peewee.IntegerField()
 
@@ -66,9 +66,8 @@ def init(database: peewee.Database) -> bool:
         if found == VERSION:
             return False
         dialects.create_missing(database, MODELS)
-        if found is None:
-            Marker.create(version=0)
-        Marker.update(version=VERSION).execute()
+        if not Marker.update(version=VERSION).execute():
+            Marker.create(version=VERSION)
     return True
 
 
@@ -76,8 +75,13 @@ def backup(database: peewee.Database, path: Path) -> None:
     """Raises CommandError when there is no copying to `path`."""
     if not isinstance(database, peewee.SqliteDatabase):
         raise CommandError("this database is on MySQL: copy it with mysqldump --single-transaction")
-    if path.exists():
-        raise CommandError(f"{path} exists already: name a new file")
+    try:
+        # Two backups to one file: the loser must not remove what the winner wrote.
+        path.touch(exist_ok=False)
+    except FileExistsError as error:
+        raise CommandError(f"{path} exists already: name a new file") from error
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror}") from error
     dialects.copy_to(database, path)
 
 

@@ -19,7 +19,8 @@ _LAST_SECOND = 253402300799
 def instant(text: str) -> int:
     """Unix seconds, from unix seconds or ISO 8601 (UTC unless it says otherwise)."""
     try:
-        if re.fullmatch("[0-9]{5,12}", text, re.ASCII):
+        # Eight digits are a date (20261231), never the seconds of 1970.
+        if re.fullmatch("[0-9]{9,12}", text, re.ASCII):
             moment = int(text)
         else:
             parsed = datetime.fromisoformat(text)

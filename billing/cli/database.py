@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import peewee
 
 from billing import accounts, tables
 from billing.cli.shell import command, opened, show
@@ -39,35 +40,37 @@ def quickstart(as_json: bool) -> None:
         return
     with opened("create") as database:
         tables.init(database)
-        if User.select().exists():
-            show({"database": "ready"}, as_json)
-            return
-        quota = round(100 * service().settings.quota_per_unit)
-        user, access_token = accounts.add_user(database, "first", quota)
-        token, key = accounts.add_token(
-            database,
-            user.username,
-            name="first",
-            quota=quota,
-            unlimited=False,
-            expired_time=-1,
-            allow_ips="",
+        made = None if User.select().exists() else _first(database)
+    show(made or {"database": "ready"}, as_json)
+    if made and not as_json:
+        port = service().settings.port
+        click.echo("\nBoth secrets are shown this once. Once the service runs, try:\n")
+        click.echo(
+            f"curl -H 'Authorization: Bearer {made['key']}' "
+            f"http://127.0.0.1:{port}/v1/dashboard/billing/subscription\n"
         )
-    made: dict[str, Any] = {
+
+
+def _first(database: peewee.Database) -> dict[str, Any]:
+    """Make a user and a token to try the service with; 100 dollars each."""
+    quota = round(100 * service().settings.quota_per_unit)
+    user, access_token = accounts.add_user(database, "first", quota)
+    token, key = accounts.add_token(
+        database,
+        user.username,
+        name="first",
+        quota=quota,
+        unlimited=False,
+        expired_time=-1,
+        allow_ips="",
+    )
+    return {
         "user_id": user.id,
         "username": user.username,
         "access_token": access_token,
         "token_id": token.id,
         "key": f"sk-{key}",
     }
-    show(made, as_json)
-    if not as_json:
-        port = service().settings.port
-        click.echo("\nBoth secrets are shown this once. Once the service runs, try:\n")
-        click.echo(
-            f"curl -H 'Authorization: Bearer sk-{key}' "
-            f"http://127.0.0.1:{port}/v1/dashboard/billing/subscription\n"
-        )
 
 
 @click.command()

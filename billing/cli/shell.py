@@ -36,27 +36,37 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except CommandError as error:
             raise click.ClickException(str(error)) from error
-        except driver_errors() as error:
-            text = str(fault(error, service().settings.database_url))
-            raise click.ClickException(f"the database failed: {text}") from error
+        except BrokenPipeError:
+            raise  # nobody reads on: click ends quietly
+        except OSError as error:
+            raise click.ClickException(f"cannot read or write: {error}") from error
 
     return run
 
 
 @contextmanager
 def opened(access: Access = "write") -> Iterator[peewee.Database]:
-    """The settings' database, the models bound to it; its tables are checked but to create."""
+    """The settings' database, the models bound to it; its tables are checked but to create.
+
+    Raises CommandError for what the database raises, and in attached mode.
+    """
     if service().attached:
         raise CommandError(
             "attached: the database is the gateway's, and this service only reads it"
         )
     settings = service().settings
-    handle = Handle(settings.database_url, settings.database_timeout, access)
+    url = settings.database_url
+    handle = Handle(url, settings.database_timeout, access)
     try:
         with handle.database.bind_ctx(tables.MODELS):
+            handle.database.connect()
             if access != "create":
                 tables.check(handle.database)
             yield handle.database
+    except driver_errors() as error:
+        if access == "create" and url.dialect == "sqlite" and not url.path.exists():
+            raise CommandError(f"cannot make {url.path}: no such folder, or no right to") from error
+        raise CommandError(f"the database failed: {fault(error, url)}") from error
     finally:
         handle.close()
 
@@ -86,6 +96,21 @@ def _print(rows: Iterable[Iterable[Any]]) -> None:
 def _width(text: str) -> int:
     """Terminal columns: wide characters take two."""
     return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
+
+
+class Whole(click.ParamType[Any]):
+    """A whole number within bounds; ids and amounts of any length are refused in one short line."""
+
+    name = "number"
+
+    def __init__(self, low: int, high: int) -> None:
+        self.low, self.high = low, high
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        short = re.fullmatch("[0-9]{1,19}", str(value), re.ASCII)
+        if not short or not self.low <= int(value) <= self.high:
+            self.fail(f"not a whole number from {self.low} to {self.high}", param, ctx)
+        return int(value)
 
 
 class Instant(click.ParamType[Any]):
@@ -119,7 +144,8 @@ class Network(click.ParamType[Any]):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
         try:
-            ip_network(value, strict=False)
+            # Not fe80::1%eth0: a zone takes any text, and means nothing elsewhere.
+            ip_network(value.replace("%", " "), strict=False)
         except ValueError:
             self.fail("takes an address or a network like 10.0.0.0/8", param, ctx)
         return str(value)
@@ -140,10 +166,16 @@ class Text(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
+#: What every command takes for a name, an id, an amount of quota.
+NAME = Text(64)
+ID = Whole(1, 2**63 - 1)
+AMOUNT = Whole(0, MAX_QUOTA)
+
+
 def amount_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--usd` and `--quota`, which `amount` reads."""
     for option in (
-        click.option("--quota", type=click.IntRange(0, MAX_QUOTA), help="In quota units."),
+        click.option("--quota", type=AMOUNT, help="In quota units."),
         click.option("--usd", help="In US dollars, rounded to the nearest quota unit."),
     ):
         function = option(function)

@@ -8,9 +8,10 @@ import click
 
 from billing import accounts
 from billing.cli.shell import (
+    ID,
+    NAME,
     Expiry,
     Network,
-    Text,
     amount,
     amount_options,
     command,
@@ -18,8 +19,6 @@ from billing.cli.shell import (
     show,
 )
 from billing.models import DISABLED, ENABLED, Token
-
-_NAME = Text(64)
 
 
 @click.group()
@@ -50,8 +49,8 @@ def _show(row: Token, as_json: bool, **more: str) -> None:
 
 
 @token.command()
-@click.argument("user")
-@click.option("--name", type=_NAME, default="default", show_default=True)
+@click.argument("user", type=NAME)
+@click.option("--name", type=NAME, default="default", show_default=True)
 @amount_options
 @click.option("--unlimited", is_flag=True, help="No cap.")
 @click.option("--expires", type=Expiry(), default="never", help="DATE, +30d, or never.")
@@ -69,7 +68,7 @@ def add(
 ) -> None:
     """Make a token of USER; its key is shown this once."""
     given = amount(usd, quota, required=False)
-    if unlimited and given:
+    if unlimited and (usd is not None or quota is not None):
         raise click.UsageError("--unlimited takes no amount")
     with opened() as database:
         row, key = accounts.add_token(
@@ -85,7 +84,7 @@ def add(
 
 
 @token.command("list")
-@click.argument("user", required=False)
+@click.argument("user", type=NAME, required=False)
 @command
 def list_tokens(user: str | None, as_json: bool) -> None:
     """List the tokens that are not revoked, of USER alone if named."""
@@ -100,7 +99,7 @@ def list_tokens(user: str | None, as_json: bool) -> None:
 
 
 @token.command("show")
-@click.argument("id", type=int)
+@click.argument("id", type=ID)
 @command
 def show_token(id: int, as_json: bool) -> None:
     """Show the token ID."""
@@ -110,8 +109,8 @@ def show_token(id: int, as_json: bool) -> None:
 
 
 @token.command()
-@click.argument("id", type=int)
-@click.option("--name", type=_NAME)
+@click.argument("id", type=ID)
+@click.option("--name", type=NAME)
 @click.option("--expires", type=Expiry(), help="DATE, +30d, or never.")
 @click.option("--allow-ip", type=Network(), multiple=True, help="Replaces the list.")
 @click.option("--any-ip", is_flag=True, help="Drop the allow-list.")
@@ -142,7 +141,7 @@ def edit(
 
 
 @token.command()
-@click.argument("id", type=int)
+@click.argument("id", type=ID)
 @amount_options
 @command
 def credit(id: int, usd: str | None, quota: int | None, as_json: bool) -> None:
@@ -154,7 +153,7 @@ def credit(id: int, usd: str | None, quota: int | None, as_json: bool) -> None:
 
 
 @token.command()
-@click.argument("id", type=int)
+@click.argument("id", type=ID)
 @command
 def disable(id: int, as_json: bool) -> None:
     """Switch the token ID off until `enable`."""
@@ -164,7 +163,7 @@ def disable(id: int, as_json: bool) -> None:
 
 
 @token.command()
-@click.argument("id", type=int)
+@click.argument("id", type=ID)
 @command
 def enable(id: int, as_json: bool) -> None:
     """Switch the token ID on again."""
@@ -174,7 +173,7 @@ def enable(id: int, as_json: bool) -> None:
 
 
 @token.command()
-@click.argument("id", type=int)
+@click.argument("id", type=ID)
 @command
 def revoke(id: int, as_json: bool) -> None:
     """End the token ID for good; what it used stays recorded."""

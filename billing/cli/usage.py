@@ -16,18 +16,25 @@ import peewee
 from marshmallow import ValidationError
 
 from billing import record as recording
-from billing.cli.shell import Instant, Text, amount, amount_options, command, opened, show
+from billing.cli.shell import (
+    AMOUNT,
+    ID,
+    NAME,
+    Instant,
+    amount,
+    amount_options,
+    command,
+    opened,
+    show,
+)
 from billing.db import driver_errors, fault
 from billing.errors import CommandError
-from billing.quota import MAX_QUOTA
 from billing.record import Outcome, Usage
 from billing.schemas import UsageLine
 from billing.service import service
 from billing.values import quota_of_usd
 
 _BATCH = 1000
-_NAME = Text(64)
-_COUNT = click.IntRange(0, MAX_QUOTA)
 _LINE = UsageLine()
 
 
@@ -37,13 +44,13 @@ def usage() -> None:
 
 
 @usage.command()
-@click.argument("token_id", type=click.IntRange(1, 2**63 - 1))
-@click.option("--model", type=_NAME, required=True)
+@click.argument("token_id", type=ID)
+@click.option("--model", type=NAME, required=True)
 @amount_options
-@click.option("--prompt-tokens", type=_COUNT, default=0)
-@click.option("--completion-tokens", type=_COUNT, default=0)
+@click.option("--prompt-tokens", type=AMOUNT, default=0)
+@click.option("--completion-tokens", type=AMOUNT, default=0)
 @click.option("--at", type=Instant(), help="When; now if left out.")
-@click.option("--request-id", type=_NAME, help="Recorded once, however often this is run.")
+@click.option("--request-id", type=NAME, help="Recorded once, however often this is run.")
 @click.option("--refund", is_flag=True, help="Give back what a use took.")
 @command
 def record(as_json: bool, usd: str | None, quota: int | None, **given: Any) -> None:
@@ -65,7 +72,7 @@ def import_lines(file: BinaryIO, as_json: bool) -> None:
     Fields: token_id, model, quota or usd, prompt_tokens, completion_tokens, at, request_id,
     refund. Lines with a request_id are recorded once, however often the file is imported.
     """
-    total = Outcome()
+    total, stopped = Outcome(), ""
     with opened() as database, _progress(file) as lines:
         numbered = enumerate(lines, 1)
         while batch := list(islice(numbered, _BATCH)):
@@ -73,10 +80,9 @@ def import_lines(file: BinaryIO, as_json: bool) -> None:
                 _import(database, batch, total)
             except driver_errors() as error:
                 cause = fault(error, service().settings.database_url)
-                raise CommandError(
-                    f"stopped at lines {batch[0][0]} to {batch[-1][0]}, of which none is recorded; "
-                    f"{total.recorded} before them are: {cause}"
-                ) from error
+                stopped = f"stopped at lines {batch[0][0]} to {batch[-1][0]}, of which none is "
+                stopped += f"recorded; what came before them is: {cause}"
+                break
     total.bad.sort()
     if as_json:
         bad = [{"line": line, "reason": reason} for line, reason in total.bad]
@@ -86,6 +92,8 @@ def import_lines(file: BinaryIO, as_json: bool) -> None:
             click.echo(f"line {line}: {reason}", err=True)
         counts = {"recorded": total.recorded, "skipped": total.skipped, "bad": len(total.bad)}
         show(counts, False)
+    if stopped:
+        raise CommandError(stopped)
     if total.bad:
         click.get_current_context().exit(1)
 
@@ -120,14 +128,19 @@ def _parse(line: bytes) -> Usage:
     if (usd is None) == (quota is None):
         raise ValueError("give one of quota and usd")
     if usd is not None:
-        quota = quota_of_usd(str(usd), service().settings.quota_per_unit)
+        try:
+            quota = quota_of_usd(str(usd), service().settings.quota_per_unit)
+        except ValueError as error:
+            raise ValueError(f"usd: {error}") from error
     return Usage(quota=quota, **fields)
 
 
 def _reason(messages: Any) -> str:
+    """One line that no field name of the file's can stretch or colour."""
     if "_schema" in messages:
         return "not a JSON object"
-    return "; ".join(f"{name}: {', '.join(texts)}" for name, texts in messages.items())
+    reasons = (f"{name}: {' '.join(texts).rstrip('.')}" for name, texts in messages.items())
+    return "".join(char if char.isprintable() else "?" for char in "; ".join(reasons))[:200]
 
 
 def _progress(file: BinaryIO) -> AbstractContextManager[Iterable[bytes]]:

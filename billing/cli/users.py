@@ -7,10 +7,8 @@ from typing import Any
 import click
 
 from billing import accounts
-from billing.cli.shell import Text, amount, amount_options, command, opened, show
+from billing.cli.shell import NAME, amount, amount_options, command, opened, show
 from billing.models import User
-
-_NAME = Text(64)
 
 
 @click.group()
@@ -31,7 +29,7 @@ def _public(row: User) -> dict[str, Any]:
 
 
 @user.command()
-@click.argument("name", type=_NAME)
+@click.argument("name", type=NAME)
 @amount_options
 @command
 def add(name: str, usd: str | None, quota: int | None, as_json: bool) -> None:
@@ -52,7 +50,7 @@ def list_users(as_json: bool) -> None:
 
 
 @user.command("show")
-@click.argument("name")
+@click.argument("name", type=NAME)
 @command
 def show_user(name: str, as_json: bool) -> None:
     """Show the user NAME."""
@@ -62,7 +60,7 @@ def show_user(name: str, as_json: bool) -> None:
 
 
 @user.command()
-@click.argument("name")
+@click.argument("name", type=NAME)
 @amount_options
 @command
 def credit(name: str, usd: str | None, quota: int | None, as_json: bool) -> None:
@@ -74,7 +72,7 @@ def credit(name: str, usd: str | None, quota: int | None, as_json: bool) -> None
 
 
 @user.command()
-@click.argument("name")
+@click.argument("name", type=NAME)
 @command
 def disable(name: str, as_json: bool) -> None:
     """Switch the user NAME off: nothing of theirs authenticates until `enable`."""
@@ -84,7 +82,7 @@ def disable(name: str, as_json: bool) -> None:
 
 
 @user.command()
-@click.argument("name")
+@click.argument("name", type=NAME)
 @command
 def enable(name: str, as_json: bool) -> None:
     """Switch the user NAME on again."""
@@ -94,7 +92,7 @@ def enable(name: str, as_json: bool) -> None:
 
 
 @user.command()
-@click.argument("name")
+@click.argument("name", type=NAME)
 @command
 def delete(name: str, as_json: bool) -> None:
     """Delete the user NAME for good; figures stay in the database, the name stays taken."""
@@ -104,7 +102,7 @@ def delete(name: str, as_json: bool) -> None:
 
 
 @user.command("new-access-token")
-@click.argument("name")
+@click.argument("name", type=NAME)
 @command
 def new_access_token(name: str, as_json: bool) -> None:
     """Replace the access token of the user NAME; the new one is shown this once."""
