@@ -44,6 +44,9 @@ def database_url(text: str) -> DatabaseURL:
         port = parts.port
     except ValueError as error:
         raise ValueError from error
+    if "#" in text:
+        # It would cut the rest off, and `billing#2.db` would be another file.
+        raise ValueError
     if parts.scheme in ("postgres", "postgresql"):
         raise ValueError(
             "is a PostgreSQL address (some hosts set it unasked); "
