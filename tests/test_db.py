@@ -80,6 +80,18 @@ def test_the_reads_of_one_request_share_its_budget(mariadb_world: World) -> None
             handle.fetch(slow)
 
 
+def test_a_read_that_was_given_up_ends_on_the_server_too(
+    mariadb: MariaDB, mariadb_world: World
+) -> None:
+    handle = Handle(mariadb_world.billing.app.extensions["billing"].settings.database_url, 0.5)
+    handle.begin()
+
+    with contextlib.closing(handle), pytest.raises(DatabaseUnavailable):
+        handle.fetch(("SELECT BENCHMARK(10000000000, MD5(1))", []))
+
+    wait_for(lambda: not connections(mariadb, mariadb_world), "the end of the statement", 5)
+
+
 def test_a_statement_without_end_is_ended(handle: Handle) -> None:
     handle.begin()
 
