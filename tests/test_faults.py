@@ -137,6 +137,8 @@ def told(url: str, status: int) -> None:
     assert {answer.status_code for answer in answers.values()} == {status}
     retry = "2" if status == 503 else None
     assert {answer.headers.get("Retry-After") for answer in answers.values()} == {retry}
+    assert all("X-Request-Id" in answer.headers for answer in answers.values())
+    assert {answer.headers["Access-Control-Allow-Origin"] for answer in answers.values()} == {"*"}
 
 
 def test_a_missing_file_is_a_503_and_the_log_names_flask_init(
