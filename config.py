@@ -22,6 +22,10 @@ class SettingsError(SystemExit):
         super().__init__("\n".join(lines))
 
 
+class Unusable(ValueError):
+    """A bad value, with a reason that repeats none of it."""
+
+
 @dataclass(frozen=True)
 class DatabaseURL:
     """Where a database is: `path` for SQLite, `dsn` for PostgreSQL, the rest for MySQL."""
@@ -45,7 +49,7 @@ def database_url(text: str) -> DatabaseURL:
     if not found:
         return _go_dsn(text)
     if "#" in text:
-        raise ValueError("has a #: write it as %23 in a user name or password")
+        raise Unusable("has a #: write it as %23 in a user name or password")
     if scheme in ("postgres", "postgresql"):
         return _postgresql(text)
     if scheme == "sqlite":
@@ -90,10 +94,10 @@ def _mysql(text: str) -> DatabaseURL:
     parts = urlsplit(text)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     ssl = {"": "", "false": "", "true": "verify", "skip-verify": "skip-verify"}
-    if options.keys() - {"unix_socket", "ssl", "ssl_ca"}:
-        raise ValueError("takes no other parameters than unix_socket, ssl and ssl_ca")
     if not parts.path.strip("/"):
         raise ValueError
+    if options.keys() - {"unix_socket", "ssl", "ssl_ca"}:
+        raise Unusable("takes no other parameters than unix_socket, ssl and ssl_ca")
     return DatabaseURL(
         "mysql",
         host=unquote(parts.hostname or "127.0.0.1"),
@@ -152,9 +156,10 @@ def number(text: str) -> Fraction:
 
 def seconds(low: float, high: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        if not low <= number(text) <= high:
+        value = float(number(text))
+        if not low <= value <= high:
             raise ValueError
-        return float(number(text))
+        return value
 
     return parse
 
@@ -296,8 +301,8 @@ class Settings:
             try:
                 values[setting.name] = meta["parse"](text)
             except (ValueError, KeyError, InvalidOperation) as error:
-                reason = isinstance(error, ValueError) and str(error)
-                errors.append(f"{name} {reason or 'must be ' + meta['accepts']}")
+                reason = str(error) if isinstance(error, Unusable) else f"must be {meta['accepts']}"
+                errors.append(f"{name} {reason}")
         if not errors and values["billing_mode"] == "embedded":
             errors = _embedded_errors(values["database_url"])
         if errors:

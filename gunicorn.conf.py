@@ -2,8 +2,10 @@
 
 import logging
 import os
+import runpy
+import sys
+from pathlib import Path
 
-from billing.logs import Redact
 from config import Settings
 
 settings = Settings.from_env()
@@ -24,5 +26,9 @@ loglevel = settings.log_level.lower()
 accesslog = "-"
 # No query string, no headers: old tools put keys there.
 access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(L)ss %({x-request-id}o)s'
+# By its path: workers forked at a reload (HUP) must import our modules as they are then.
+redact = runpy.run_path(str(Path(__file__).parent / "billing" / "logs.py"))["Redact"]()
+del sys.modules["config"]
 for name in ("gunicorn.error", "gunicorn.access"):
-    logging.getLogger(name).addFilter(Redact())
+    log = logging.getLogger(name)
+    log.filters[:] = [redact]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from contextlib import suppress
 from functools import lru_cache
@@ -63,7 +62,7 @@ def _caller(secret: str, user_id: str) -> Caller:
         return _token_caller(token, user_id, billing.settings.require_new_api_user)
     if _USER_ID.fullmatch(user_id):
         user = billing.reads.user(int(user_id))
-        if user and user.access_token and _same(user.access_token, billing.stored(secret)):
+        if user and billing.same(user.access_token or "", billing.stored(secret)):
             if not user.enabled:
                 raise UserDisabled
             return Caller(user, None)
@@ -78,7 +77,7 @@ def token_with(billing: Service, secret: str) -> TokenRow | None:
     stored = billing.stored(key)
     token = billing.reads.token(stored)
     # MySQL may compare without case, accents and trailing blanks: compare again.
-    return token if token and _same(token.key, stored) else None
+    return token if token and billing.same(token.key, stored) else None
 
 
 def _token_caller(token: TokenRow, user_id: str, user_id_required: bool) -> Caller:
@@ -95,14 +94,6 @@ def _token_caller(token: TokenRow, user_id: str, user_id_required: bool) -> Call
     if token.subnet and not _allows(_subnet(token.subnet), address):
         raise IPNotAllowed
     return Caller(token.user, token)
-
-
-def _same(stored: str, presented: str) -> bool:
-    """Equality in constant time, in bytes: a header's arrive as latin-1.
-
-    PostgreSQL pads `char` columns with blanks.
-    """
-    return hmac.compare_digest(stored.rstrip(" ").encode(), presented.encode("latin-1", "replace"))
 
 
 def _allows(networks: Networks | None, address: str) -> bool:

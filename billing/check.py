@@ -1,4 +1,4 @@
-"""What an operator runs first: is the database served right, and what is odd about it?"""
+"""What an operator runs first: whether the database is served right, and what is odd about it."""
 
 from __future__ import annotations
 

@@ -39,6 +39,8 @@ class SQLite(peewee.SqliteDatabase):
     """A file. The service opens it so that no statement can write."""
 
     errors: ClassVar[tuple[type[Exception], ...]] = (sqlite3.Error,)
+    #: Whether `char` columns come back padded with blanks.
+    PADS = False
     VERSION = "SELECT 'SQLite ' || sqlite_version()"
     CLOCK = "SELECT (julianday('now') - 2440587.5) * 86400"
 
@@ -107,6 +109,7 @@ class MySQL(peewee.MySQLDatabase):
     """MySQL or MariaDB, by PyMySQL."""
 
     errors: ClassVar[tuple[type[Exception], ...]] = (pymysql.MySQLError,)
+    PADS = False
     VERSION = "SELECT VERSION()"
     CLOCK = "SELECT UNIX_TIMESTAMP(NOW(6))"
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import re
 
-# The server quotes what it refuses: request lines, header lines, whole header blocks.
-_REFUSED = re.compile(r"(Invalid request from ip=[0-9a-f.:]*: [^:'\"]*).*", re.DOTALL)
+# The server quotes what it refuses or got half of: request lines, headers, whole blocks of them.
+_REFUSED = re.compile(
+    r"(Invalid request from ip=[0-9a-f.:]*: [^:'\"]*|No more data after).*", re.DOTALL
+)
 _QUERY = re.compile(r"\?[^\s'\"]*")
 _KEY = re.compile(r"sk-[A-Za-z0-9]+")
 # No path of ours has so long a word: a key or access token that somebody put there.

@@ -29,6 +29,7 @@ class PostgreSQL(peewee.PostgresqlDatabase):
     """Read only: new-api and one-api keep tables there, we keep none."""
 
     errors: ClassVar[tuple[type[Exception], ...]] = (psycopg.Error,)
+    PADS = True
     VERSION = "SELECT split_part(version(), ' (', 1)"
     CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
 

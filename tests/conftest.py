@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from billing import create_app
 from billing.db import Handle
@@ -125,6 +126,39 @@ def bearer(key: str, user_id: object = None, **more: str) -> dict[str, str]:
     """The headers of a caller."""
     headers = {"Authorization": f"Bearer {key}", **more}
     return headers if user_id is None else {**headers, "New-Api-User": str(user_id)}
+
+
+def verdict(answer: TestResponse) -> str:
+    """`ok` or the error's code."""
+    return "ok" if answer.status_code == 200 else answer.get_json()["error"]["code"]
+
+
+class World:
+    """alice with one token, bob with none; alice's address is 192.0.2.7."""
+
+    def __init__(self, billing: Billing) -> None:
+        self.billing = billing
+        self.alice, self.bob = billing.user("alice"), billing.user("bob")
+        self.token = billing.token("alice")
+        self.key = self.token["key"]
+
+    def ask(
+        self, headers: dict[str, str] | None = None, address: str = "192.0.2.7", **env: str
+    ) -> TestResponse:
+        headers = bearer(self.key) if headers is None else headers
+        environ = {"REMOTE_ADDR": address}
+        return self.billing.client(**env).get(
+            "/v1/dashboard/billing/usage", headers=headers, environ_overrides=environ
+        )
+
+    def verdicts(self, requests: Iterable[dict[str, str]], **env: str) -> list[str]:
+        """What each set of headers is answered."""
+        return [verdict(self.ask(headers, **env)) for headers in requests]
+
+
+@pytest.fixture
+def world(billing: Billing) -> World:
+    return World(billing)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -109,8 +109,9 @@ def test_bad_settings_end_the_start_with_a_line_each() -> None:
 
     assert ended.returncode == 1
     assert ended.stdout + ended.stderr == (
-        "DATABASE_URL must be sqlite:///file.db, sqlite:////absolute/file.db or "
-        "mysql://user:password@host:3306/name\n"
+        "DATABASE_URL must be sqlite:///file.db, sqlite:////absolute/file.db, "
+        "mysql://user:password@host:3306/name, and, attached, "
+        "postgresql://user:password@host:5432/name or a gateway's SQL_DSN\n"
         "QUOTA_PER_UNIT must be a number above 0\n"
         "DISPLAY_UNIT must be USD, CNY, TOKENS or CUSTOM\n"
         "TRUSTED_PROXY_HOPS must be a whole number from 0 to 10\n"

@@ -1,0 +1,75 @@
+"""Tokens' allow-lists: one address or network a line, and whose address counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Billing, World, bearer, verdict
+
+ALLOWED: list[tuple[str, str]] = [
+    ("", "192.0.2.7"),
+    (" \n\t\r\n", "192.0.2.7"),
+    (" \n", ""),
+    ("192.0.2.7", "192.0.2.7"),
+    ("10.0.0.1\r\n 192.0.2.7 ,\n", "192.0.2.7"),
+    ("192.0.2.0/24", "192.0.2.255"),
+    ("192.0.2.99/24", "192.0.2.7"),
+    ("junk\n10.0.0.0/33\n192.0.2.7", "192.0.2.7"),
+    ("192.0.2.7", "::ffff:192.0.2.7"),
+    ("::ffff:192.0.2.7", "192.0.2.7"),
+    ("::ffff:192.0.2.0/120", "192.0.2.7"),
+    ("2001:db8::1", "2001:DB8:0::1"),
+    ("2001:db8::99/32", "2001:db8:ffff::1"),
+    ("::/0", "2001:db8::1"),
+]
+REFUSED: list[tuple[str, str]] = [
+    ("192.0.2.7", "192.0.2.8"),
+    ("192.0.2.0/24", "192.0.3.0"),
+    ("junk", "192.0.2.7"),
+    ("junk", "junk"),
+    ("0.0.0.0/0", ""),
+    ("0.0.0.0/0\n::/0", "unknown"),
+    ("0.0.0.0/0", "2001:db8::1"),
+    ("::/0", "192.0.2.7"),
+    ("192.0.2.7", "192.0.2.7:8080"),
+    ("2001:db8::1", "2001:db8::2"),
+]
+
+
+@pytest.mark.parametrize(
+    ("allow_ips", "address", "code"),
+    [
+        *[(*pair, "ok") for pair in ALLOWED],
+        *[(*pair, "ip_not_allowed") for pair in REFUSED],
+    ],
+)
+def test_an_allow_list_holds_the_clients_address(
+    sqlite_billing: Billing, allow_ips: str, address: str, code: str
+) -> None:
+    world = World(sqlite_billing)
+    sqlite_billing.execute("UPDATE tokens SET allow_ips = ?", allow_ips)
+
+    assert verdict(world.ask(address=address)) == code
+
+
+@pytest.mark.parametrize(
+    ("hops", "forwarded", "code"),
+    [
+        ("0", "192.0.2.7", "ip_not_allowed"),
+        ("1", "192.0.2.7", "ok"),
+        ("1", "192.0.2.7, 10.0.0.1", "ip_not_allowed"),
+        ("2", "192.0.2.7, 10.0.0.1", "ok"),
+        ("2", "192.0.2.7", "ip_not_allowed"),
+        ("1", "junk", "ip_not_allowed"),
+    ],
+)
+def test_exactly_so_many_proxies_are_believed(
+    sqlite_billing: Billing, hops: str, forwarded: str, code: str
+) -> None:
+    world = World(sqlite_billing)
+    sqlite_billing.execute("UPDATE tokens SET allow_ips = '192.0.2.7'")
+    headers = bearer(world.key, **{"X-Forwarded-For": forwarded})
+
+    answer = world.ask(headers, address="127.0.0.1", TRUSTED_PROXY_HOPS=hops)
+
+    assert verdict(answer) == code

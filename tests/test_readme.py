@@ -1,0 +1,76 @@
+"""What the README lists is what there is: every variable, every command."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from billing import create_app
+from config import Settings, variables
+from tests.servers import ROOT
+
+
+def section(heading: str) -> list[str]:
+    """The README's lines under that heading, up to the next of its level."""
+    _, _, after = (ROOT / "README.md").read_text("utf-8").partition(f"\n## {heading}\n")
+    assert after, f"README.md has no section {heading!r}"
+    return after.partition("\n## ")[0].splitlines()
+
+
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip().strip("|").split("|")]
+
+
+def test_the_table_of_variables_is_what_config_reads() -> None:
+    header, rule, *rows = [line for line in section("Every variable") if line.startswith("|")]
+
+    assert cells(header) == ["variable", "default", "accepts", "meaning"]
+    assert set(rule) <= set("|-: ")
+    assert [cells(row) for row in rows] == [
+        [
+            f"`{field.name.upper()}`",
+            f"`{field.metadata['default']}`",
+            field.metadata["accepts"],
+            field.metadata["doc"],
+        ]
+        for field in variables()
+    ]
+
+
+def leaves(group: click.Group, *path: str) -> dict[tuple[str, ...], click.Command]:
+    """The commands of a group, by the words that call them."""
+    found: dict[tuple[str, ...], click.Command] = {}
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            found |= leaves(command, *path, name)
+        else:
+            found[*path, name] = command
+    return found
+
+
+COMMANDS = leaves(create_app(Settings.from_env({})).cli)
+
+
+def listed() -> list[tuple[tuple[str, ...], str]]:
+    """The commands in the fenced blocks under `Operate it`: the words, the rest of the line."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", "\n".join(section("Operate it")), re.M | re.S)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("flask ")]
+    split = [re.fullmatch(r"flask((?: [a-z][a-z-]*)+)\b(.*)", line) for line in lines]
+    assert all(split), lines
+    return [(tuple(match[1].split()), match[2]) for match in split if match]
+
+
+def test_the_list_of_commands_is_what_flask_runs() -> None:
+    assert sorted({words for words, _ in listed()}) == sorted(COMMANDS)
+
+
+def test_the_options_that_the_list_names_exist() -> None:
+    unknown = {
+        (*words, option)
+        for words, rest in listed()
+        for option in re.findall(r"--[a-z-]+", rest.partition("#")[0])
+        if not any(option in parameter.opts for parameter in COMMANDS[words].params)
+    }
+
+    assert unknown == set()
