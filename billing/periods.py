@@ -34,11 +34,15 @@ class Period(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One page of OpenAI's costs; `next` is the day that the following page begins with."""
+    """One page of OpenAI's costs; `next` is the day that the following page begins with.
+
+    `models` are those that are asked for, all of them when there are none.
+    """
 
     period: Period
     next: int | None
     by_model: bool
+    models: frozenset[str]
 
 
 def dates(query: MultiDict[str, str]) -> Period:
@@ -65,9 +69,9 @@ def _midnight(query: MultiDict[str, str], name: str) -> int:
 def page(query: MultiDict[str, str], now: int) -> Page:
     """A page of `/v1/organization/costs`, in whole UTC days. Raises BadParameter."""
     for name in _FOREIGN_FILTERS:
-        if query.getlist(name) or query.getlist(f"{name}[]"):
+        if _many(query, name):
             raise BadParameter(name, "不支持", "not supported here")
-    groups = query.getlist("group_by") + query.getlist("group_by[]")
+    groups = _many(query, "group_by")
     if set(groups) - {"line_item"}:
         raise BadParameter("group_by", "只支持 line_item", "only line_item is supported")
     if query.get("bucket_width", "1d") != "1d":
@@ -84,7 +88,14 @@ def page(query: MultiDict[str, str], now: int) -> Page:
     if begin % DAY or not first <= begin <= max(first, last):
         raise BadParameter("page", "须为上一页的 next_page", "must be a next_page of this query")
     stop = min(begin + limit * DAY, last)
-    return Page(Period(begin, max(begin, stop)), stop if stop < last else None, bool(groups))
+    following = stop if stop < last else None
+    models = frozenset(_many(query, "line_items"))
+    return Page(Period(begin, max(begin, stop)), following, bool(groups), models)
+
+
+def _many(query: MultiDict[str, str], name: str) -> list[str]:
+    """A list, which clients spell `name=a&name=b` or `name[]=a&name[]=b`."""
+    return query.getlist(name) + query.getlist(f"{name}[]")
 
 
 def _number(query: MultiDict[str, str], name: str, default: int | None, most: int) -> int:

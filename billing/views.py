@@ -88,6 +88,8 @@ def costs() -> dict[str, Any]:
     """OpenAI's costs of today: dollars whatever the display unit, in whole UTC days."""
     page = periods.page(request.args, int(time.time()))
     rows = spent(service(), g.caller.user, g.caller.token, *page.period)
+    if page.models:
+        rows = [row for row in rows if row.model in page.models]
     data = [
         {"start_time": day, "end_time": day + DAY, "results": _results(items, page.by_model)}
         for day, items in _by_day(page.period, rows)
