@@ -81,7 +81,7 @@ def _count(handle: Handle, build: Build) -> int | str:
     """Counting a large table may take longer than a read may last."""
     handle.begin()
     try:
-        return int(handle.fetch(build)[0][0])
+        return int(handle.fetch(build, heavy=True)[0][0])
     except DatabaseUnavailable:
         return "too many to count in time"
 

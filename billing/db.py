@@ -92,21 +92,22 @@ class Handle:
         """Start a request's budget: every read until the next call shares it."""
         self._local.deadline = time.monotonic() + self.timeout
 
-    def fetch(self, build: Build, *values: Any) -> list[tuple[Any, ...]]:
+    def fetch(self, build: Build, *values: Any, heavy: bool = False) -> list[tuple[Any, ...]]:
         """The rows of a query, each BOUND in it replaced by the next value; one autocommitted read.
 
-        A lost connection is replaced and the read repeated once, within the budget. Raises
-        DatabaseUnavailable when a retry can help, DatabaseBroken when none can.
+        A lost connection is replaced and the read repeated once, within the budget. That a
+        `heavy` read is cut off says nothing of the database's health, so nobody else is refused
+        for it. Raises DatabaseUnavailable when a retry can help, DatabaseBroken when none can.
         """
         self._admit()
         try:
             return self._read(build, values)
         except self._errors as error:
-            self._fail(error)
+            self._fail(error, heavy)
         try:
             return self._read(build, values)
         except self._errors as error:
-            self._fail(error)
+            self._fail(error, heavy)
             raise fault(error, self.url) from error
 
     def shape(self) -> Shape:
@@ -186,12 +187,13 @@ class Handle:
                 raise DatabaseUnavailable("not asked: it was too slow a moment ago")
             self._paused_until = now + self.timeout + _PAUSE
 
-    def _fail(self, error: Exception) -> None:
-        """Drop the connection; raise unless there is time for a second try."""
+    def _fail(self, error: Exception, heavy: bool) -> None:
+        """Drop the connection; raise unless a second try may do better."""
         self.close()
         now = time.monotonic()
-        late = now > self._local.deadline - 0.05
-        self._paused_until = now + _PAUSE if late else 0.0
+        cut_off = self.kind.cut_off(getattr(error, "orig", error))
+        late = cut_off or now > self._local.deadline - 0.05
+        self._paused_until = now + _PAUSE if late and not (cut_off and heavy) else 0.0
         if late:
             raise fault(error, self.url) from error
 

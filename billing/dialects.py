@@ -86,6 +86,11 @@ class SQLite(peewee.SqliteDatabase):
         return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in cls._AWAY
 
     @staticmethod
+    def cut_off(error: Exception) -> bool:
+        """Whether the statement was ended by its own time limit."""
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+
+    @staticmethod
     def lacks_table(error: Exception) -> bool:
         return str(error).startswith("no such table")
 
@@ -126,11 +131,13 @@ class MySQL(peewee.MySQLDatabase):
         patience = self._local.patience
         session = "SET SESSION time_zone = '+00:00'"
         if self._access in ("attached", "read"):
-            # MariaDB and MySQL name these differently; each skips the other's comment.
+            # MariaDB and MySQL name these differently; each skips the other's comment. The server
+            # is to end a statement before we stop to wait for it.
+            limit = 0.95 * patience
             session += (
-                f" /*M!100100 , tx_read_only = 1, max_statement_time = {patience:.3f} */"
+                f" /*M!100100 , tx_read_only = 1, max_statement_time = {limit:.3f} */"
                 " /*!50720 , transaction_read_only = 1,"
-                f" max_execution_time = {max(int(patience * 1000), 1)} */"
+                f" max_execution_time = {max(int(limit * 1000), 1)} */"
             )
         try:
             return self._dial(session)
@@ -162,6 +169,11 @@ class MySQL(peewee.MySQLDatabase):
         """Whether only an operator can mend it, so that no retry helps."""
         lasting = (pymysql.ProgrammingError, pymysql.DataError, pymysql.IntegrityError)
         return error.args[:1] in {(code,) for code in cls._BROKEN} or isinstance(error, lasting)
+
+    @staticmethod
+    def cut_off(error: Exception) -> bool:
+        """Whether the statement was ended by its own time limit, MariaDB's or MySQL's."""
+        return error.args[:1] in ((1969,), (3024,))
 
     @staticmethod
     def lacks_table(error: Exception) -> bool:

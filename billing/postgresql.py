@@ -45,7 +45,7 @@ class PostgreSQL(peewee.PostgresqlDatabase):
             autocommit=True,
             connect_timeout=max(int(patience), 2),
             options="-c default_transaction_read_only=on"
-            f" -c statement_timeout={max(int(patience * 1000), 1)}",
+            f" -c statement_timeout={max(int(patience * 950), 1)}",
             prepare_threshold=None,  # poolers between us and the server do not know them
         )
 
@@ -54,6 +54,11 @@ class PostgreSQL(peewee.PostgresqlDatabase):
         """Whether only an operator can mend it, so that no retry helps."""
         lasting = (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError)
         return isinstance(error, lasting) and not isinstance(error, errors.InsufficientPrivilege)
+
+    @staticmethod
+    def cut_off(error: Exception) -> bool:
+        """Whether the statement was ended by its own time limit."""
+        return isinstance(error, errors.QueryCanceled)
 
     @staticmethod
     def lacks_table(error: Exception) -> bool:

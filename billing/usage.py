@@ -43,9 +43,9 @@ def spent(
     if billing.attached:
         rows = _from_logs(billing, user, token, start, end)
     elif token is None:
-        rows = billing.handle.fetch(_hours_of_user, user.id, start, end)
+        rows = billing.handle.fetch(_hours_of_user, user.id, start, end, heavy=True)
     else:
-        rows = billing.handle.fetch(_hours_of_token, token.id, start, end)
+        rows = billing.handle.fetch(_hours_of_token, token.id, start, end, heavy=True)
     found = [Spent(int(day) * DAY, _text(model), int(quota)) for day, model, quota in rows]
     return sorted(found, key=lambda each: (each.day, -each.quota, each.model))
 
@@ -76,7 +76,7 @@ def _from_logs(
     logs = billing.logs
     if logs is None:
         raise DatabaseBroken("the gateway's logs are in ClickHouse, which is not supported")
-    ((first, last),) = logs.fetch(_ends)
+    ((first, last),) = logs.fetch(_ends, heavy=True)
     if first is None or end <= first or last < start:
         return []
     owner: tuple[Field[Any], ...]
@@ -89,10 +89,11 @@ def _from_logs(
         # one-api's logs know a token by its name alone.
         owner, whose = (Log.user_id, Log.token_name), (user.id, token.name or "")
     if min(end, last) - max(start, first) >= _MOST * (last - first):
-        return logs.fetch(_logged(owner, bounded=False), *whose, start, end)
+        return logs.fetch(_logged(owner, bounded=False), *whose, start, end, heavy=True)
     # Exact bounds: rows stamped late exist, so that a guess would miss some.
-    ((low, high),) = logs.fetch(_ids_between, start, end)
-    return logs.fetch(_logged(owner, bounded=True), *whose, start, end, low, high)
+    ((low, high),) = logs.fetch(_ids_between, start, end, heavy=True)
+    bounded = _logged(owner, bounded=True)
+    return logs.fetch(bounded, *whose, start, end, low, high, heavy=True)
 
 
 def _ends(shape: Shape) -> Node:

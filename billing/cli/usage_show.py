@@ -58,7 +58,7 @@ def show_usage(
         billing.close()
     table = _table(billing, rows, by)
     if as_csv:
-        click.echo(_csv(table), nl=False)
+        click.echo(_csv(table).encode(), nl=False)
     elif as_json:
         show(table, True)
     else:
