@@ -218,8 +218,7 @@ KINDS: dict[str, Any] = {"sqlite": SQLite, "mysql": MySQL}
 
 def run(database: peewee.Database, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
     """The rows of one statement, all of them, so that no cursor stays open."""
-    rows: list[tuple[Any, ...]] = database.execute_sql(sql, parameters).fetchall()
-    return rows
+    return list(database.execute_sql(sql, parameters).fetchall())
 
 
 def locked(database: peewee.Database, query: peewee.Select) -> peewee.Select:
@@ -266,11 +265,14 @@ def create_missing(database: peewee.Database, models: Sequence[type[peewee.Model
 def alone(database: peewee.Database) -> Iterator[None]:
     """Nobody else changes the tables meanwhile: a lock, and on SQLite one transaction."""
     if isinstance(database, MySQL):
-        run(database, "SELECT GET_LOCK('billing tables', 60)")
+        # Such names are the whole server's.
+        name = "CONCAT('billing ', SHA1(DATABASE()))"
+        if run(database, f"SELECT GET_LOCK({name}, 30)") != [(1,)]:
+            raise peewee.OperationalError("another command is changing the tables")
         try:
             yield
         finally:
-            run(database, "SELECT RELEASE_LOCK('billing tables')")
+            run(database, f"SELECT RELEASE_LOCK({name})")
     else:
         with database.atomic("IMMEDIATE"):
             yield

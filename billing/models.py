@@ -102,7 +102,9 @@ class QuotaData(Model):
         table_name = "quota_data"
         indexes = (
             (("user_id", "created_at", "token_id", "model_name"), True),
-            (("token_id", "created_at"), False),
+            # With the sums in them, so that a range is read from the index alone.
+            (("token_id", "created_at", "model_name", "quota"), False),
+            (("user_id", "created_at", "model_name", "quota"), False),
         )
 
 

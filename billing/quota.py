@@ -34,6 +34,7 @@ class Display:
 
     unit: str
     per_quota: Fraction
+    hundredths_per_quota: Fraction
 
     def amount(self, quota: int) -> Fraction:
         """`quota` in display units."""
@@ -45,7 +46,7 @@ class Display:
 
     def hundredths(self, quota: int) -> Fraction:
         """`quota` in hundredths of a display unit: cents when the unit is USD."""
-        return quota * self.per_quota * 100
+        return quota * self.hundredths_per_quota
 
 
 def display(unit: str, quota_per_unit: Fraction, cny: Fraction, custom: Fraction) -> Display:
@@ -57,7 +58,7 @@ def display(unit: str, quota_per_unit: Fraction, cny: Fraction, custom: Fraction
         "CUSTOM": dollars * custom,
         "TOKENS": Fraction(1),
     }
-    return Display(unit, worth[unit])
+    return Display(unit, worth[unit], worth[unit] * 100)
 
 
 def access_until(expired_time: int) -> int:

@@ -254,10 +254,13 @@ class Gunicorn:
 class Nginx:
     """nginx with deploy/nginx.conf on a free port, in front of the unix socket `upstream`.
 
-    `changes` are more replacements in that file, old text to new.
+    `changes` are more replacements in that file, old text to new; `gateway` is the address that
+    gets what is not ours.
     """
 
-    def __init__(self, folder: Path, upstream: Path, changes: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, upstream: Path, changes: Mapping[str, str], gateway: str = ""
+    ) -> None:
         self.port, self.folder = free_port(), folder
         self.url = f"http://127.0.0.1:{self.port}"
         config = (ROOT / "deploy" / "nginx.conf").read_text()
@@ -267,6 +270,11 @@ class Nginx:
             "/var/log/nginx/": f"{folder}/",
             "/run/billing/gunicorn.sock": str(upstream),
             "listen 80;": f"listen 127.0.0.1:{self.port};",
+            **(
+                {"127.0.0.1:3000": gateway}
+                if gateway
+                else {"proxy_pass http://gateway;": "return 404;"}
+            ),
             "http {": f"http {{\n{self._temporary()}",
             **changes,
         }.items():
@@ -283,7 +291,9 @@ class Nginx:
             stderr=subprocess.DEVNULL,
         )
         try:
-            wait_for(lambda: ask(self.url, "/"), "nginx")
+            wait_for(lambda: self.process.poll() or ask(self.url, "/"), "nginx")
+            if self.process.poll():
+                raise TimeoutError
         except TimeoutError:
             self.close()
             raise AssertionError(self.log) from None

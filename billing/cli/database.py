@@ -54,16 +54,17 @@ def quickstart(as_json: bool) -> None:
 def _first(database: peewee.Database) -> dict[str, Any]:
     """Make a user and a token to try the service with; 100 dollars each."""
     quota = round(100 * service().settings.quota_per_unit)
-    user, access_token = accounts.add_user(database, "first", quota)
-    token, key = accounts.add_token(
-        database,
-        user.username,
-        name="first",
-        quota=quota,
-        unlimited=False,
-        expired_time=-1,
-        allow_ips="",
-    )
+    with database.atomic():
+        user, access_token = accounts.add_user(database, "first", quota)
+        token, key = accounts.add_token(
+            database,
+            user.username,
+            name="first",
+            quota=quota,
+            unlimited=False,
+            expired_time=-1,
+            allow_ips="",
+        )
     return {
         "user_id": user.id,
         "username": user.username,

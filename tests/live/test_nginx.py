@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
+import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
@@ -132,6 +137,69 @@ def test_what_is_not_ours_is_not_found(
     assert answer.json == {
         "error": {"message": message, "type": "invalid_request_error", "code": "not_found"}
     }
+
+
+class Gateway(BaseHTTPRequestHandler):
+    """A stand-in for a gateway: says what reached it."""
+
+    def do_POST(self) -> None:
+        told = [self.path, self.headers["Host"], self.headers["X-Forwarded-For"]]
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        answer = json.dumps([*told, len(body)]).encode()
+        self.send_response(418)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_GET = do_POST
+
+    def log_message(self, *_: object) -> None:
+        """Tests need no log."""
+
+
+@pytest.fixture
+def gateway() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_all_but_the_billing_paths_goes_to_the_gateway(
+    front: Front, tmp_path: Path, gateway: str
+) -> None:
+    socket = front.nginx.folder.parent / "gunicorn.sock"
+    nginx = Nginx(tmp_path, socket, {}, gateway)
+    headers = front.site.headers("example")
+    try:
+        ours = [
+            ask(nginx.url, path, headers).status
+            for path in (
+                SUBSCRIPTION,
+                USAGE,
+                "/dashboard/billing/credit_grants",
+                "/v1/organization/costs?start_time=1793491200",
+                "/healthz",
+            )
+        ]
+        theirs = {
+            path: ask(nginx.url, path, {"X-Forwarded-For": "6.6.6.6"}).json
+            for path in ("/", "/v1/models?x=1", "/dashboard/other", "/v1/organization/usage")
+        }
+        big = urllib.request.Request(f"{nginx.url}/v1/chat/completions", b"x" * 1_000_000)
+        with pytest.raises(urllib.error.HTTPError) as posted:
+            urllib.request.urlopen(big)
+        with posted.value:
+            arrived = json.load(posted.value)
+    finally:
+        nginx.close()
+
+    assert ours == [200] * 5
+    assert theirs == {path: [path, "127.0.0.1", "127.0.0.1", 0] for path in theirs}
+    assert arrived == ["/v1/chat/completions", "127.0.0.1", "127.0.0.1", 1_000_000]
 
 
 def _is_unavailable(nginx: Nginx, path: str, status: int) -> None:
