@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import click
 
 from billing import create_app
 from config import Settings, variables
+from tests.conftest import Billing
 from tests.servers import ROOT
 
 
@@ -74,3 +76,29 @@ def test_the_options_that_the_list_names_exist() -> None:
     }
 
     assert unknown == set()
+
+
+def examples() -> list[tuple[str, str]]:
+    """Each curl of the README with the answer that it shows."""
+    text = (ROOT / "README.md").read_text()
+    return re.findall(r"^ +\$ (curl .*)\n +(\{.*\})$", text, re.M)
+
+
+def test_every_answer_that_is_shown_is_the_real_one(sqlite_billing: Billing) -> None:
+    user = sqlite_billing.json("user", "add", "first", "--usd", "100")
+    key = sqlite_billing.token("first", "--usd", "100")["key"]
+    for model, usd in (("gpt-4o", "15"), ("o4-mini", "10")):
+        used = ["--model", model, "--usd", usd, "--at", "2026-11-01T12:00"]
+        sqlite_billing.run("usage", "record", "1", *used)
+    client = sqlite_billing.client()
+
+    real = []
+    for command, _ in examples():
+        filled = command.replace("$KEY", key).replace("$ACCESS_TOKEN", user["access_token"])
+        words = shlex.split(filled)
+        headers = [words[n + 1].split(": ") for n, word in enumerate(words) if word == "-H"]
+        path = words[-1].removeprefix("http://127.0.0.1:8000")
+        real.append((command, client.get(path, headers=headers).text.strip()))
+
+    assert len(real) >= 8
+    assert examples() == real
