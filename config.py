@@ -28,13 +28,17 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True)
 class DatabaseURL:
-    """Where a database is: `path` for SQLite, `dsn` for PostgreSQL, the rest for MySQL."""
+    """Where a database is: `path` for SQLite, `dsn` for PostgreSQL, the rest for MySQL.
+
+    `fallbacks` are hosts and ports to try, in order, when the first is not usable.
+    """
 
     dialect: Literal["sqlite", "mysql", "postgresql", "clickhouse"]
     path: Path = Path()
     dsn: str = field(default="", repr=False)
     host: str = "127.0.0.1"
     port: int = 3306
+    fallbacks: tuple[tuple[str, int], ...] = ()
     name: str = ""
     user: str = ""
     password: str = field(default="", repr=False)
@@ -92,6 +96,7 @@ _LIBPQ = {"host", "sslmode", "sslrootcert", "sslcert", "sslkey", "target_session
 
 def _mysql(text: str) -> DatabaseURL:
     parts = urlsplit(text)
+    (host, port), *fallbacks = map(_host_port, parts.netloc.rpartition("@")[2].split(","))
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     ssl = {"": "", "false": "", "true": "verify", "skip-verify": "skip-verify"}
     if not parts.path.strip("/"):
@@ -100,8 +105,9 @@ def _mysql(text: str) -> DatabaseURL:
         raise Unusable("takes no other parameters than unix_socket, ssl and ssl_ca")
     return DatabaseURL(
         "mysql",
-        host=unquote(parts.hostname or "127.0.0.1"),
-        port=parts.port or 3306,
+        host=host,
+        port=port,
+        fallbacks=tuple(fallbacks),
         name=unquote(parts.path.strip("/")),
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
@@ -109,6 +115,11 @@ def _mysql(text: str) -> DatabaseURL:
         ssl=ssl[options.get("ssl", "")],
         ssl_ca=options.get("ssl_ca", ""),
     )
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    return unquote(parts.hostname or "127.0.0.1"), parts.port or 3306
 
 
 def _go_dsn(text: str) -> DatabaseURL:
@@ -127,8 +138,8 @@ def _go_dsn(text: str) -> DatabaseURL:
     if given["protocol"] == "unix":
         at["unix_socket"] = given["address"]
     elif given["address"]:
-        host = urlsplit(f"//{given['address']}")
-        at = {"host": host.hostname or "127.0.0.1", "port": host.port or 3306}
+        host, port = _host_port(given["address"])
+        at = {"host": host, "port": port}
     tls = dict(parse_qsl(given["query"])).get("tls", "false")
     return DatabaseURL(
         "mysql",
@@ -203,7 +214,8 @@ class Settings:
         "sqlite:///file.db, sqlite:////absolute/file.db, mysql://user:password@host:3306/name, "
         "and, attached, postgresql://user:password@host:5432/name or a gateway's SQL_DSN",
         "Where the tables are. A relative SQLite path starts at the folder of `wsgi.py`. MySQL "
-        "takes `?unix_socket=`, `?ssl_ca=` and `?ssl=` (`true`, or `skip-verify`); write `@ : / %` "
+        "takes several hosts (`@h1:3306,h2:3306/`: the first usable one is used), "
+        "`?unix_socket=`, `?ssl_ca=` and `?ssl=` (`true`, or `skip-verify`); write `@ : / %` "
         "and `#` in a password as `%40` and so on.",
     )
     log_database_url: DatabaseURL | None = variable(

@@ -1,4 +1,8 @@
-"""What operators do to users and tokens, each in one transaction."""
+"""What operators do to users and tokens, each in one transaction.
+
+A transaction may run twice, when its connection is lost around the COMMIT: each finds what it
+has done already.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import time
 
 import peewee
 
-from billing.db import transact
+from billing.db import new_id, transact
 from billing.errors import CommandError
 from billing.models import DISABLED, ENABLED, LOG_TOPUP, Log, Token, User
 from billing.quota import MAX_STORED
@@ -43,6 +47,8 @@ def add_user(database: peewee.Database, name: str, quota: int) -> tuple[User, st
     access_token = _secret(32)
 
     def add() -> User:
+        if done := User.get_or_none(User.access_token == digest(access_token)):
+            return done
         if User.select().where(User.username == name).exists():
             raise CommandError(f"there is a user named {name!r} already, perhaps deleted")
         user = User.create(
@@ -58,10 +64,13 @@ def add_user(database: peewee.Database, name: str, quota: int) -> tuple[User, st
 
 
 def credit_user(database: peewee.Database, name: str, quota: int) -> User:
+    request_id = new_id()
+
     def credit() -> User:
         user = user_named(name)
-        _add(user, User.quota, quota)
-        _log_credit(user, quota)
+        if not _credited(request_id):
+            _add(user, User.quota, quota)
+            _log_credit(user, quota, request_id=request_id)
         return user_named(name)
 
     return transact(database, credit)
@@ -79,8 +88,9 @@ def set_user_status(database: peewee.Database, name: str, enabled: bool) -> User
 def delete_user(database: peewee.Database, name: str) -> User:
     """Soft: the row stays, nothing of the user's authenticates, the name stays taken."""
 
+    user = user_named(name)
+
     def delete() -> User:
-        user = user_named(name)
         User.update(deleted_at=_now()).where(User.id == user.id).execute()
         return user
 
@@ -113,6 +123,8 @@ def add_token(
     key = _secret(48)
 
     def add() -> Token:
+        if done := Token.get_or_none(Token.key == digest(key)):
+            return done
         user = user_named(user_name)
         token = Token.create(
             user_id=user.id,
@@ -145,10 +157,13 @@ def edit_token(database: peewee.Database, token_id: int, changes: dict[str, obje
 def credit_token(database: peewee.Database, token_id: int, quota: int) -> Token:
     """More for the token's own cap; the user's wallet is left alone."""
 
+    request_id = new_id()
+
     def credit() -> Token:
         token = token_of(token_id)
-        _add(token, Token.remain_quota, quota)
-        _log_credit(User.get_by_id(token.user_id), quota, token)
+        if not _credited(request_id):
+            _add(token, Token.remain_quota, quota)
+            _log_credit(User.get_by_id(token.user_id), quota, token, request_id)
         return token_of(token_id)
 
     return transact(database, credit)
@@ -157,8 +172,9 @@ def credit_token(database: peewee.Database, token_id: int, quota: int) -> Token:
 def revoke_token(database: peewee.Database, token_id: int) -> Token:
     """Soft: the row stays, the key never authenticates again."""
 
+    token = token_of(token_id)
+
     def revoke() -> Token:
-        token = token_of(token_id)
         Token.update(deleted_at=_now()).where(Token.id == token_id).execute()
         return token
 
@@ -172,7 +188,13 @@ def _add(row: User | Token, field: peewee.Field, quota: int) -> None:
         raise CommandError("that would be more quota than a balance can hold")
 
 
-def _log_credit(user: User, quota: int, token: Token | None = None) -> None:
+def _credited(request_id: str) -> bool:
+    return Log.select().where(Log.type == LOG_TOPUP, Log.request_id == request_id).exists()
+
+
+def _log_credit(
+    user: User, quota: int, token: Token | None = None, request_id: str | None = None
+) -> None:
     """Grants are read from these rows."""
     if quota:
         Log.create(
@@ -183,6 +205,7 @@ def _log_credit(user: User, quota: int, token: Token | None = None) -> None:
             quota=quota,
             token_id=token.id if token else 0,
             token_name=token.name if token else "",
+            request_id=request_id,
         )
 
 

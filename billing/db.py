@@ -6,12 +6,14 @@ with the models. Nothing connects before the first read, so workers may fork fre
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import peewee
@@ -34,10 +36,15 @@ _PAUSE = 1.0
 #: A command that writes waits this many seconds for a lock or an answer.
 _WRITE_PATIENCE = 60.0
 
+#: A command repeats a transaction for so many seconds.
+_PERSIST = 60.0
+
 #: MySQL: a deadlock, a lock waited for too long, another writer's row of the same unique key.
 _LOST_RACE = {(1213,), (1205,), (1062,)}
 
 T = TypeVar("T")
+
+log = logging.getLogger("billing")
 
 
 class Shape:
@@ -85,8 +92,9 @@ class Handle:
         self._lock = threading.Lock()
         self._paused_until = 0.0
         self.kind = KINDS[url.dialect]
-        self.database: peewee.Database = self.kind(url, access, self._local)
+        self.database: Any = self.kind(url, access, self._local)
         self._errors = driver_errors()
+        self._tries = 2 + len(url.fallbacks)
 
     def begin(self) -> None:
         """Start a request's budget: every read until the next call shares it."""
@@ -95,15 +103,17 @@ class Handle:
     def fetch(self, build: Build, *values: Any, heavy: bool = False) -> list[tuple[Any, ...]]:
         """The rows of a query, each BOUND in it replaced by the next value; one autocommitted read.
 
-        A lost connection is replaced and the read repeated once, within the budget. That a
+        A lost connection is replaced and the read repeated, once for each host, within the budget.
+        That a
         `heavy` read is cut off says nothing of the database's health, so nobody else is refused
         for it. Raises DatabaseUnavailable when a retry can help, DatabaseBroken when none can.
         """
         self._admit()
-        try:
-            return self._read(build, values)
-        except self._errors as error:
-            self._fail(error, heavy)
+        for _ in range(self._tries - 1):
+            try:
+                return self._read(build, values)
+            except self._errors as error:
+                self._fail(error, heavy)
         try:
             return self._read(build, values)
         except self._errors as error:
@@ -140,7 +150,7 @@ class Handle:
         local, file, now = self._local, self._file(), time.monotonic()
         left = local.deadline - now
         if not self.database.is_closed() and (
-            file != local.file or abs(local.patience - left) > _SLACK
+            file != local.file or abs(local.patience - left) > _SLACK or self.database.strayed()
         ):
             self.close()
         if self.database.is_closed():
@@ -188,10 +198,12 @@ class Handle:
             self._paused_until = now + self.timeout + _PAUSE
 
     def _fail(self, error: Exception, heavy: bool) -> None:
-        """Drop the connection; raise unless a second try may do better."""
+        """Drop the connection; raise unless another try may do better."""
+        origin = getattr(error, "orig", error)
         self.close()
+        self.database.failed(origin)
         now = time.monotonic()
-        cut_off = self.kind.cut_off(getattr(error, "orig", error))
+        cut_off = self.kind.cut_off(origin)
         late = cut_off or now > self._local.deadline - 0.05
         self._paused_until = now + _PAUSE if late and not (cut_off and heavy) else 0.0
         if late:
@@ -224,15 +236,49 @@ def fault(error: Exception, url: DatabaseURL) -> BillingError:
     return DatabaseBroken(text) if lasting else DatabaseUnavailable(text)
 
 
-def transact(database: peewee.Database, work: Callable[[], T], tries: int = 10) -> T:
-    """Run `work` in one transaction, repeated whole when the server says it lost a race."""
-    try:
-        # A SQLite transaction that reads before it writes must lock from the start.
-        with database.atomic(*([] if database.for_update else ["IMMEDIATE"])):
-            return work()
-    except (peewee.OperationalError, peewee.IntegrityError) as error:
-        if tries == 1 or error.args[:1] not in _LOST_RACE:
-            raise
-    # Jitter, so that two that met once do not meet again.
-    time.sleep(secrets.randbelow(100) / 1000)
-    return transact(database, work, tries - 1)
+def transact(database: Any, work: Callable[[], T], unsure: Callable[[], None] = lambda: None) -> T:
+    """Run `work` in one transaction, repeated whole when it lost a race or its connection.
+
+    A cluster's nodes lose races as a matter of course. When the connection goes, nobody knows
+    whether a COMMIT on its way has happened: `unsure` is then called before `work` is repeated,
+    on the next host, which must find out what it has done already.
+    """
+    end = time.monotonic() + _PERSIST
+    for attempt in count():
+        try:
+            # A SQLite transaction that reads before it writes must lock from the start.
+            with database.atomic(*([] if database.for_update else ["IMMEDIATE"])):
+                return work()
+        except (peewee.PeeweeException, OSError) as error:
+            origin = getattr(error, "orig", error)
+            lost = database.lost(origin)
+            if time.monotonic() > end or not (lost or origin.args[:1] in _LOST_RACE):
+                raise
+            if lost:
+                log.warning("the database connection was lost: going on (%s)", origin)
+                database.failed(origin)
+                unsure()
+                _reconnect(database, end)
+        # Jitter, so that two that met once do not meet again.
+        time.sleep(secrets.randbelow(min(50 << attempt, 1000)) / 1000)
+    raise AssertionError("only a time limit ends the attempts")
+
+
+def new_id() -> str:
+    """A request_id for what has none, so that it is found again after a lost connection."""
+    return secrets.token_hex(16)
+
+
+def _reconnect(database: Any, end: float) -> None:
+    """Raises the driver's error when no host is usable before `end`."""
+    while True:
+        with suppress(*driver_errors()):
+            database.close()
+        try:
+            database.connect()
+        except driver_errors():
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.2)
+        else:
+            return

@@ -27,12 +27,17 @@ Access = Literal["attached", "read", "write", "create"]
 _ATTACHED_LIMIT = 2.0
 
 
+#: A host that failed is passed over for so many seconds, if there is another.
+_SHUN = 5.0
+
+
 class Local(threading.local):
     """One thread's connection: when its request must end, how long it may wait for an answer."""
 
     deadline = 0.0
     patience = 0.0
     statement_began = 0.0
+    host = ("", 0)
 
 
 class SQLite(peewee.SqliteDatabase):
@@ -85,6 +90,17 @@ class SQLite(peewee.SqliteDatabase):
         # The low byte is the primary code; errors of the module itself carry none.
         return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF not in cls._AWAY
 
+    def failed(self, error: Exception) -> None:
+        """A file has no other host."""
+
+    def strayed(self) -> bool:
+        return False
+
+    @staticmethod
+    def lost(error: Exception) -> bool:
+        """Whether the connection is gone, so that a COMMIT may or may not have happened."""
+        return False
+
     @staticmethod
     def cut_off(error: Exception) -> bool:
         """Whether the statement was ended by its own time limit."""
@@ -121,14 +137,50 @@ class MySQL(peewee.MySQLDatabase):
     #: No such database, column or table, or SQL that this server does not know.
     _BROKEN: ClassVar = {1049, 1054, 1064, 1146}
 
+    #: Not the host's fault: its own limit on a statement, a deadlock, a lock waited for too long.
+    _NO_HOSTS: ClassVar = {(1969,), (3024,), (1213,), (1205,)}
+
+    #: The connection is gone, and with it what became of a COMMIT on its way.
+    _LOST: ClassVar = {(0,), (1047,), (1053,), (1927,), (2006,), (2013,), (4031,)}
+
     def __init__(self, url: DatabaseURL, access: Access, local: Local) -> None:
         self._url, self._access, self._local = url, access, local
+        self._hosts = [(url.host, url.port), *url.fallbacks]
+        #: Hosts that failed, and until when they are passed over.
+        self._shunned: dict[tuple[str, int], float] = {}
         # Building one costs 20 ms: not at every connection, and not at all without TLS.
         self._tls = _tls(url) if url.ssl or url.ssl_ca else None
         super().__init__(url.name)
 
     def _connect(self) -> Any:
-        patience = self._local.patience
+        """A connection to the first usable host, each waited for its share of what is left."""
+        end = time.monotonic() + self._local.patience
+        hosts = self._usable() or self._hosts
+        for number, host in enumerate(hosts):
+            share = max(end - time.monotonic(), 0.05) / (len(hosts) - number)
+            self._local.host = host
+            try:
+                return self._open(host, share)
+            except (pymysql.MySQLError, OSError) as error:
+                self.failed(error)
+                if host == hosts[-1]:
+                    raise
+        raise AssertionError("a database has a host")
+
+    def _usable(self) -> list[tuple[str, int]]:
+        now = time.monotonic()
+        return [host for host in self._hosts if self._shunned.get(host, 0.0) < now]
+
+    def failed(self, error: Exception) -> None:
+        """Pass this thread's host over for a while, if there is another and `error` is its."""
+        if len(self._hosts) > 1 and not (self.broken(error) or error.args[:1] in self._NO_HOSTS):
+            self._shunned[self._local.host] = time.monotonic() + _SHUN
+
+    def strayed(self) -> bool:
+        """Whether a host before this thread's may be usable again."""
+        return len(self._hosts) > 1 and self._usable()[:1] not in ([], [self._local.host])
+
+    def _open(self, host: tuple[str, int], patience: float) -> Any:
         session = "SET SESSION time_zone = '+00:00'"
         if self._access in ("attached", "read"):
             # MariaDB and MySQL name these differently; each skips the other's comment. The server
@@ -140,16 +192,43 @@ class MySQL(peewee.MySQLDatabase):
                 f" max_execution_time = {max(int(limit * 1000), 1)} */"
             )
         try:
-            return self._dial(session)
+            connection = self._dial(host, patience, session)
         except RuntimeError as error:
             # The account's authentication method needs a package that is not installed.
             raise pymysql.OperationalError(2059, str(error)) from error
+        if len(self._hosts) > 1 or self._access not in ("attached", "read"):
+            try:
+                self._try(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
-    def _dial(self, session: str) -> Any:
-        url, patience = self._url, self._local.patience
+    def _try(self, connection: Any) -> None:
+        """Raise for a node of no use, which an open port does not tell.
+
+        Outside its cluster's primary component a Galera node takes connections and answers
+        nothing; a replica takes no writes.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW GLOBAL VARIABLES LIKE 'wsrep_on'")
+            galera = cursor.fetchone() == ("wsrep_on", "ON")
+            cursor.execute("SHOW STATUS LIKE 'wsrep_ready'")
+            if galera and cursor.fetchone() != ("wsrep_ready", "ON"):
+                raise pymysql.OperationalError(1047, "the node is not in its cluster")
+            if self._access not in ("attached", "read"):
+                cursor.execute("SELECT @@GLOBAL.read_only")
+                if cursor.fetchone() == (1,):
+                    raise pymysql.OperationalError(1290, "the server is read-only")
+                if galera:
+                    # What another node has committed is seen by this one's next read.
+                    cursor.execute("SET SESSION wsrep_sync_wait = 15")
+
+    def _dial(self, host: tuple[str, int], patience: float, session: str) -> Any:
+        url = self._url
         return pymysql.connect(
-            host=url.host,
-            port=url.port,
+            host=host[0],
+            port=host[1],
             user=url.user,
             password=url.password,
             database=url.name,
@@ -169,6 +248,11 @@ class MySQL(peewee.MySQLDatabase):
         """Whether only an operator can mend it, so that no retry helps."""
         lasting = (pymysql.ProgrammingError, pymysql.DataError, pymysql.IntegrityError)
         return error.args[:1] in {(code,) for code in cls._BROKEN} or isinstance(error, lasting)
+
+    @classmethod
+    def lost(cls, error: Exception) -> bool:
+        """Whether the connection is gone, so that a COMMIT may or may not have happened."""
+        return error.args[:1] in cls._LOST
 
     @staticmethod
     def cut_off(error: Exception) -> bool:

@@ -55,6 +55,17 @@ class PostgreSQL(peewee.PostgresqlDatabase):
         lasting = (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError)
         return isinstance(error, lasting) and not isinstance(error, errors.InsufficientPrivilege)
 
+    def failed(self, error: Exception) -> None:
+        """libpq goes through the hosts of an address by itself."""
+
+    def strayed(self) -> bool:
+        return False
+
+    @staticmethod
+    def lost(error: Exception) -> bool:
+        """We write nothing there."""
+        return False
+
     @staticmethod
     def cut_off(error: Exception) -> bool:
         """Whether the statement was ended by its own time limit."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import peewee
 
-from billing.db import transact
+from billing.db import new_id, transact
 from billing.dialects import insert_adding, locked
 from billing.models import LOG_CONSUME, LOG_REFUND, Log, QuotaData, Token, User
 from billing.quota import MAX_STORED
@@ -63,7 +63,25 @@ def record(database: peewee.Database, usages: Sequence[Usage]) -> Outcome:
     past the remaining quota is recorded: it has happened. Raises the driver's errors, with
     nothing recorded.
     """
-    return transact(database, lambda: _record(database, usages))
+    if not isinstance(database, peewee.SqliteDatabase):
+        # By its id a usage is found again when the connection was lost around its COMMIT.
+        usages = [usage._replace(request_id=usage.request_id or new_id()) for usage in usages]
+    latest: Outcome | None = None
+    perhaps: Outcome | None = None
+
+    def work() -> Outcome:
+        nonlocal latest
+        outcome = _record(database, usages)
+        if perhaps and outcome.skipped == perhaps.skipped + perhaps.recorded:
+            return perhaps
+        latest = outcome
+        return outcome
+
+    def unsure() -> None:
+        nonlocal perhaps
+        perhaps = latest
+
+    return transact(database, work, unsure)
 
 
 def _record(database: peewee.Database, usages: Sequence[Usage]) -> Outcome:

@@ -115,15 +115,38 @@ def exchange(port: int, *lines: bytes) -> bytes:
 
 
 class MariaDB:
-    """A MariaDB server in a folder of its own, with the root account open on loopback."""
+    """A MariaDB server in a folder of its own, with the root account open on loopback.
+
+    `options` are more options of the server, `data` an existing data folder to begin with.
+    """
 
     password = "pass/w@rd:%"  # every character that a URL has to escape
 
-    def __init__(self) -> None:
-        server = program("mariadbd")
+    def __init__(self, *options: str, data: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="billing-mariadb-"))
         self.port, self.socket = free_port(), self.folder / "socket"
-        user = "--user=root" if os.geteuid() == 0 else f"--user={os.environ.get('USER', '')}"
+        # Root hands over to the package's own user, as state transfers between nodes want it.
+        user = "--user=mysql" if os.geteuid() == 0 else f"--user={os.environ.get('USER', '')}"
+        self._command = [
+            program("mariadbd"),
+            "--no-defaults",
+            f"--datadir={self.folder / 'data'}",
+            f"--socket={self.socket}",
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            f"--pid-file={self.folder / 'pid'}",
+            "--innodb-flush-log-at-trx-commit=2",
+            "--innodb-buffer-pool-size=64M",
+            "--max-connections=200",
+            user,
+            *options,
+        ]
+        self.process: subprocess.Popen[bytes] | None = None
+        if data is not None:
+            shutil.copytree(data, self.folder / "data")
+            self._hand_over()
+            return
+        self._hand_over()
         subprocess.run(
             [
                 program("mariadb-install-db"),
@@ -136,20 +159,6 @@ class MariaDB:
             check=True,
             capture_output=True,
         )
-        self._command = [
-            server,
-            "--no-defaults",
-            f"--datadir={self.folder / 'data'}",
-            f"--socket={self.socket}",
-            f"--port={self.port}",
-            "--bind-address=127.0.0.1",
-            f"--pid-file={self.folder / 'pid'}",
-            "--innodb-flush-log-at-trx-commit=2",
-            "--innodb-buffer-pool-size=64M",
-            "--max-connections=200",
-            user,
-        ]
-        self.process: subprocess.Popen[bytes] | None = None
         self.start()
         VERSIONS.add(str(self.execute("SELECT VERSION()")[0][0]))
         self.execute("CREATE USER billing@localhost IDENTIFIED BY %s", self.password)
@@ -157,10 +166,14 @@ class MariaDB:
         self.execute("GRANT ALL ON `billing%%`.* TO billing@localhost")
         self.execute("GRANT ALL ON `billing%%`.* TO billing@'127.0.0.1'")
 
-    def start(self) -> None:
+    def _hand_over(self) -> None:
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", "mysql:", self.folder], check=True)
+
+    def start(self, *options: str) -> None:
         log = (self.folder / "log").open("ab")
         with log:
-            self.process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self._command, *options], stdout=log, stderr=log)
         wait_for(lambda: self.socket.exists() and self.execute("SELECT 1"), "MariaDB")
 
     def stop(self) -> None:

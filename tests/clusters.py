@@ -1,0 +1,83 @@
+"""Starts replicated databases on loopback: a Galera cluster, replicas that follow a primary."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import socket
+from pathlib import Path
+
+import pymysql
+
+from tests.servers import MariaDB, free_port, wait_for
+
+PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
+
+
+def free_port_pair() -> int:
+    """A free port whose next one is free as well."""
+    while True:
+        port = free_port()
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port + 1))
+            return port
+
+
+class Galera:
+    """Three MariaDB nodes that certify each other's writes."""
+
+    def __init__(self) -> None:
+        ports = [free_port_pair() for _ in range(3)]
+        members = ",".join(f"127.0.0.1:{port}" for port in ports)
+        first = MariaDB()
+        first.stop()
+        self.nodes = [
+            MariaDB(*self._options(members, port), data=first.folder / "data") for port in ports
+        ]
+        first.close()
+        self.nodes[0].start("--wsrep-new-cluster")
+        for node in self.nodes[1:]:
+            node.start()
+        for node in self.nodes:
+            self.wait_until_in(node)
+
+    @staticmethod
+    def _options(members: str, port: int) -> list[str]:
+        return [
+            "--wsrep-on=ON",
+            f"--wsrep-provider={PROVIDER}",
+            f"--wsrep-cluster-address=gcomm://{members}",
+            f"--wsrep-node-address=127.0.0.1:{port}",
+            f"--wsrep-provider-options=base_host=127.0.0.1;base_port={port};"
+            f"gmcast.listen_addr=tcp://127.0.0.1:{port};"
+            f"ist.recv_addr=127.0.0.1:{port + 1};"
+            "evs.suspect_timeout=PT2S;evs.inactive_timeout=PT4S;evs.keepalive_period=PT0.5S;"
+            "evs.inactive_check_period=PT0.5S",
+            f"--wsrep-sst-receive-address=127.0.0.1:{free_port()}",
+            "--wsrep-sst-method=rsync",
+            "--binlog-format=ROW",
+            "--innodb-autoinc-lock-mode=2",
+        ]
+
+    def wait_until_in(self, node: MariaDB, members: int = 3) -> None:
+        """Wait until a node is synced with that many members."""
+
+        def synced() -> bool:
+            rows = dict(node.execute("SHOW STATUS LIKE 'wsrep%%'"))
+            return (rows["wsrep_ready"], rows["wsrep_cluster_size"]) == ("ON", str(members))
+
+        wait_for(synced, "a Galera node", 60)
+
+    def url(self, name: str) -> str:
+        """One address with all nodes, the first preferred."""
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        return self.nodes[0].url(name).replace(f"127.0.0.1:{self.nodes[0].port}", hosts)
+
+    def close(self) -> None:
+        for node in reversed(self.nodes):
+            if node.process is not None:
+                node.process.send_signal(signal.SIGKILL)
+            with contextlib.suppress(pymysql.MySQLError):
+                node.close()
+            shutil.rmtree(node.folder, ignore_errors=True)
