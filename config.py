@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 ROOT = Path(__file__).resolve().parent
 
@@ -50,7 +51,7 @@ class DatabaseURL:
 def database_url(text: str) -> DatabaseURL:
     """One of our URLs, or the text of a gateway's `SQL_DSN`."""
     scheme, found, _ = text.partition("://")
-    if not found:
+    if not found or re.search(r"@(tcp|unix)\(", text):
         return _go_dsn(text)
     if "#" in text:
         raise Unusable("has a #: write it as %23 in a user name or password")
@@ -83,15 +84,27 @@ def _sqlite(text: str) -> DatabaseURL:
 
 
 def _postgresql(text: str) -> DatabaseURL:
-    """libpq reads the address itself; what only the gateway's driver knows is left out."""
+    """libpq reads the address itself; what only the gateway's driver knows is left out.
+
+    What libpq would complain of by quoting it, password and all, is refused here.
+    """
     parts = urlsplit(text)
-    if not parts.path.strip("/"):
+    where = parts.netloc.rpartition("@")[2]
+    if not parts.path.strip("/") or parts.netloc.count("@") > 1 or "/" in parts.path[1:]:
         raise ValueError
+    if re.search("%(?![0-9A-Fa-f]{2})", text):
+        raise Unusable("has a % that begins no escape: write it as %25")
+    for host in where.split(","):
+        _host_port(host)
     known = [pair for pair in parse_qsl(parts.query) if pair[0] in _LIBPQ]
-    return DatabaseURL("postgresql", dsn=urlunsplit(parts._replace(query=urlencode(known))))
+    query = f"?{urlencode(known)}" if known else ""
+    return DatabaseURL("postgresql", dsn=f"postgresql://{parts.netloc}{parts.path}{query}")
 
 
-_LIBPQ = {"host", "sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs"}
+_LIBPQ = {
+    *("host", "port", "user", "password", "target_session_attrs"),
+    *("sslmode", "sslrootcert", "sslcert", "sslkey"),
+}
 
 
 def _mysql(text: str) -> DatabaseURL:
@@ -131,7 +144,7 @@ def _go_dsn(text: str) -> DatabaseURL:
         text,
         re.DOTALL,
     )
-    if match is None:
+    if match is None or not (match["user"] or match["protocol"]):
         raise ValueError
     given = match.groupdict("")
     at: dict[str, Any] = {}
@@ -317,6 +330,12 @@ class Settings:
                 errors.append(f"{name} {reason}")
         if not errors and values["billing_mode"] == "embedded":
             errors = _embedded_errors(values["database_url"])
+        if not errors and find_spec("psycopg") is None:
+            errors = [
+                f"{name} is a PostgreSQL address: .venv/bin/pip install 'psycopg[binary]>=3.3,<4'"
+                for name in ("DATABASE_URL", "LOG_DATABASE_URL")
+                if getattr(values[name.lower()], "dialect", "") == "postgresql"
+            ]
         if errors:
             raise SettingsError(errors)
         return cls(**values, given=frozenset(given))

@@ -6,7 +6,11 @@ import runpy
 import sys
 from pathlib import Path
 
-from config import Settings
+# `gunicorn -c` may be run from anywhere.
+chdir = str(Path(__file__).parent)
+sys.path.insert(0, chdir)
+
+from config import Settings  # noqa: E402
 
 settings = Settings.from_env()
 

@@ -124,15 +124,21 @@ def _lines(allow_ips: str) -> Networks | None:
 @lru_cache(maxsize=4096)
 def _subnet(subnet: str) -> Networks:
     """one-api's list, networks with commas between; anything else in it refuses everybody."""
-    networks = subnet.split(",")
     try:
-        return tuple(_network(text) for text in networks if text.index("/"))
+        networks = tuple(_network(text) for text in subnet.split(","))
     except ValueError:
         return ()
+    return networks if all("/" in text for text in subnet.split(",")) else ()
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:
-    """An IPv4-mapped IPv6 network (`::ffff:10.0.0.0/104`) is the IPv4 network that it means."""
+    """An IPv4-mapped IPv6 network (`::ffff:10.0.0.0/104`) is the IPv4 network that it means.
+
+    Raises ValueError for what is none, netmasks such as `10.0.0.0/255.0.0.0` among it.
+    """
+    _, slash, prefix = text.partition("/")
+    if slash and not re.fullmatch("[0-9]{1,3}", prefix, re.ASCII):
+        raise ValueError(text)
     network = ip_network(text, strict=False)
     mapped = getattr(network.network_address, "ipv4_mapped", None)
     if mapped is None or network.prefixlen < 96:

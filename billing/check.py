@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from peewee import SQL, Query, fn
 
 from billing.db import Build, Handle, Shape, driver_errors, fault
-from billing.errors import DatabaseUnavailable
+from billing.errors import BillingError, DatabaseUnavailable
 from billing.models import READABLE, GatewayToken, GatewayUser, Log
 from billing.reads import TokenRow
 from billing.service import Service
@@ -135,12 +136,23 @@ def _warn(billing: Service, shape: Shape, report: Report) -> None:
         return
     if handle.kind.can_write(handle.database):
         warn("the account could write: give the service one that may only SELECT")
+    _warn_of_logs(billing, shape, warn)
+
+
+def _warn_of_logs(billing: Service, shape: Shape, warn: Callable[[str], None]) -> None:
     elsewhere = billing.settings.log_database_url
     if elsewhere and elsewhere.dialect == "clickhouse":
         warn("logs in ClickHouse are not supported: all but daily costs works")
+    elif elsewhere and billing.logs:
+        try:
+            billing.logs.begin()
+            if not billing.logs.shape().columns["logs"]:
+                warn("LOG_DATABASE_URL names a database without logs: daily costs are 500")
+        except BillingError as error:
+            warn(f"LOG_DATABASE_URL: {error}: daily costs are {error.status}")
     elif not elsewhere and shape.columns["logs"]:
-        handle.begin()
-        if not handle.fetch(_any_log) and (handle.fetch(_used)[0][0] or 0) > 0:
+        billing.handle.begin()
+        if not billing.handle.fetch(_any_log) and (billing.handle.fetch(_used)[0][0] or 0) > 0:
             warn(
                 "logs is empty although quota was used: set LOG_DATABASE_URL if they are elsewhere"
             )
@@ -158,7 +170,7 @@ def explain(billing: Service, token: TokenRow | None) -> dict[str, Any]:
         why = "its user is switched off, deleted or missing"
         return {**facts, "answer": "403 user_disabled", "why": why}
     shown, ends = billing.figures(token.user, token)
-    scope = "token" if shown == token.balance else "account"
+    scope = "token" if billing.shown_token(token) else "account"
     now = int(time.time())
     states = []
     if token.expired_time != -1 and (token.expired_time or 0) < now:

@@ -85,7 +85,7 @@ class Handle:
         refresh: float = float("inf"),
         verify: Callable[[Shape], None] = lambda shape: None,
     ) -> None:
-        self.url, self.timeout = url, timeout
+        self.url, self.timeout, self._attached = url, timeout, access == "attached"
         self._tables, self._refresh, self._verify = tuple(tables), refresh, verify
         self._local = _Local()
         self._local.patience = _WRITE_PATIENCE
@@ -118,7 +118,7 @@ class Handle:
             return self._read(build, values)
         except self._errors as error:
             self._fail(error, heavy)
-            raise fault(error, self.url) from error
+            raise fault(error, self.url, self._attached) from error
 
     def shape(self) -> Shape:
         """What the database looked like when it was last looked at. Raises as `fetch` does."""
@@ -205,9 +205,9 @@ class Handle:
         now = time.monotonic()
         cut_off = self.kind.cut_off(origin)
         late = cut_off or now > self._local.deadline - 0.05
-        self._paused_until = now + _PAUSE if late and not (cut_off and heavy) else 0.0
+        self._paused_until = now + _PAUSE if late and not heavy else 0.0
         if late:
-            raise fault(error, self.url) from error
+            raise fault(error, self.url, self._attached) from error
 
 
 def _nothing(shape: Shape) -> peewee.Query:
@@ -220,17 +220,21 @@ def driver_errors() -> tuple[type[Exception], ...]:
     return (peewee.PeeweeException, OSError, *drivers)
 
 
-def fault(error: Exception, url: DatabaseURL) -> BillingError:
+def fault(error: Exception, url: DatabaseURL, attached: bool = False) -> BillingError:
     """What a driver's error means for the caller; its text is for the operator's log."""
     while "cannot rollback" in str(error) and isinstance(error.__context__, Exception):
         # SQLite had rolled back by itself, on a full disk say: the cause stands behind.
         error = error.__context__
     origin: Exception = getattr(error, "orig", error)
     kind = KINDS[url.dialect]
-    text = f"{type(origin).__name__}: {origin}"
-    if url.dialect == "sqlite":
-        text = f"{text} ({url.path})" if url.path.exists() else f"no file {url.path}"
-    if kind.lacks_table(origin) or (url.dialect == "sqlite" and not url.path.exists()):
+    text = f"{type(origin).__name__}: {' '.join(str(origin).split())}"
+    if url.dialect == "sqlite" and not url.path.exists():
+        text = f"no file {url.path}: restore it, or run `flask init` for a new one"
+        if attached:
+            text = f"no file {url.path}: mend DATABASE_URL"
+    elif url.dialect == "sqlite":
+        text = f"{text} ({url.path})"
+    elif kind.lacks_table(origin) and not attached:
         text += ": run `flask init`"
     lasting = isinstance(origin, kind.errors) and kind.broken(origin)
     return DatabaseBroken(text) if lasting else DatabaseUnavailable(text)

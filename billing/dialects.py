@@ -345,6 +345,21 @@ def create_missing(database: peewee.Database, models: Sequence[type[peewee.Model
                 database.execute(index.safe(False))
 
 
+def keep_readers_free(database: peewee.Database) -> None:
+    """Readers are never to wait for a writer: SQLite's WAL mode, which the file remembers."""
+    if not isinstance(database, SQLite):
+        return
+    for last in (False,) * 100 + (True,):
+        try:
+            database.pragma("journal_mode", "wal")
+            return
+        except peewee.OperationalError:
+            # Beside another command this is refused at once, whatever the time limit.
+            if last:
+                raise
+            time.sleep(0.05)
+
+
 @contextmanager
 def alone(database: peewee.Database) -> Iterator[None]:
     """Nobody else changes the tables meanwhile: a lock, and on SQLite one transaction."""

@@ -137,8 +137,8 @@ def _body(
     type: str, code: str | None, messages: tuple[str, str], param: str | None, default: str
 ) -> dict[str, Any]:
     zh, en = messages
-    other = "en" if default == "zh" else "zh"
-    language = request.accept_languages.best_match((default, other), default)
+    wanted = (language[:2].lower() for language in request.accept_languages.values())
+    language = next((each for each in wanted if each in ("zh", "en")), default)
     error = {"message": en if language == "en" else zh, "type": type, "code": code, "param": param}
     body: dict[str, Any] = _SCHEMA.dump({"error": error})
     return body

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from peewee import SQL, Node
+from peewee import SQL, Field, Node, fn
 
 from billing.db import BOUND, Shape
 from billing.models import LOG_TOPUP, Log, Redemption, TopUp
@@ -42,11 +42,15 @@ class _Credit(NamedTuple):
     expires_at: int = 0
 
 
-def grants(billing: Service, user: UserRow, token: TokenRow | None) -> list[Grant]:
-    """A token's one grant, or an account's, oldest first. Raises as Handle.fetch does."""
-    balance, ends = billing.figures(user, token)
-    if token is not None and not billing.shows_account(token):
-        return [_whole(billing, f"token-{token.id}", balance, ends)]
+def grants(
+    billing: Service, user: UserRow, token: TokenRow | None, balance: Balance, ends: int
+) -> list[Grant]:
+    """Of the figures that the caller is shown: a token's one grant, or an account's, oldest first.
+
+    Raises as Handle.fetch does.
+    """
+    if own := billing.shown_token(token):
+        return [_whole(billing, f"token-{own.id}", balance, ends)]
     if balance.unlimited:
         return [_whole(billing, f"account-{user.id}", balance, ends)]
     amount = billing.display.amount
@@ -80,18 +84,18 @@ def _credits(billing: Service, user: UserRow) -> list[_Credit]:
     """What the tables say that the user was given, oldest first."""
     fetch = billing.handle.fetch
     if not billing.attached:
-        rows = fetch(_operators_credits, user.id)
+        rows = fetch(_operators_credits, user.id, heavy=True)
         return sorted((_Credit(f"credit-{id}", *row) for id, *row in rows), key=_age)
     columns = billing.handle.shape().columns
     credits = _subscriptions(billing, user)
     if user.billing_preference == "subscription_only":
         return sorted(credits, key=_age)
     if "used_user_id" in columns["redemptions"]:
-        rows = fetch(_redemptions, user.id)
+        rows = fetch(_redemptions, user.id, heavy=True)
         credits += [_Credit(f"redemption-{id}", *row) for id, *row in rows]
     if columns["top_ups"]:
         worth = billing.settings.quota_per_unit
-        for id, dollars, used, at in fetch(_top_ups, user.id):
+        for id, dollars, used, at in fetch(_top_ups, user.id, heavy=True):
             credits.append(_Credit(f"topup-{id}", round(dollars * worth), used, at))
     return sorted(credits, key=_age)
 
@@ -114,19 +118,24 @@ def _subscriptions(billing: Service, user: UserRow) -> list[_Credit]:
     ]
 
 
+def _known(quota: Field[Any], time: Field[Any]) -> tuple[Node, ...]:
+    """A credit's quota, its use, which no table tells, and its time; NULLs count as 0."""
+    return fn.COALESCE(quota, 0), SQL("NULL"), fn.COALESCE(time, 0)
+
+
 def _operators_credits(shape: Shape) -> Node:
     mine = (Log.user_id == BOUND, Log.type == LOG_TOPUP, Log.token_id == 0)
-    columns = (Log.id, Log.quota, SQL("NULL"), Log.created_at)
+    columns = (Log.id, *_known(Log.quota, Log.created_at))
     return Log.select(*columns).where(*mine).order_by(Log.id.desc()).limit(_LISTED)
 
 
 def _redemptions(shape: Shape) -> Node:
-    columns = (Redemption.id, Redemption.quota, SQL("NULL"), Redemption.redeemed_time)
+    columns = (Redemption.id, *_known(Redemption.quota, Redemption.redeemed_time))
     mine = Redemption.select(*columns).where(Redemption.used_user_id == BOUND)
     return mine.order_by(Redemption.id.desc()).limit(_LISTED)
 
 
 def _top_ups(shape: Shape) -> Node:
-    columns = (TopUp.id, TopUp.amount, SQL("NULL"), TopUp.create_time)
+    columns = (TopUp.id, *_known(TopUp.amount, TopUp.create_time))
     paid = (TopUp.user_id == BOUND, TopUp.status == "success", TopUp.amount > 0)
     return TopUp.select(*columns).where(*paid).order_by(TopUp.id.desc()).limit(_LISTED)

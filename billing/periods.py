@@ -80,9 +80,7 @@ def page(query: MultiDict[str, str], now: int) -> Page:
     end = _number(query, "end_time", now, _LAST_DAY)
     if end <= start and "end_time" in query:
         raise BadParameter("end_time", "必须晚于 start_time", "must be after start_time")
-    limit = _number(query, "limit", 7, 180)
-    if limit == 0:
-        raise BadParameter("limit", "须为 1 至 180", "must be from 1 to 180")
+    limit = _number(query, "limit", 7, 180, least=1)
     first, last = start - start % DAY, end + -end % DAY
     begin = _number(query, "page", first, _LAST_DAY)
     if begin % DAY or not first <= begin <= max(first, last):
@@ -98,10 +96,14 @@ def _many(query: MultiDict[str, str], name: str) -> list[str]:
     return query.getlist(name) + query.getlist(f"{name}[]")
 
 
-def _number(query: MultiDict[str, str], name: str, default: int | None, most: int) -> int:
+def _number(
+    query: MultiDict[str, str], name: str, default: int | None, most: int, least: int = 0
+) -> int:
     text = query.get(name)
     if text is None and default is not None:
         return default
-    if text is None or not re.fullmatch("[0-9]{1,12}", text, re.ASCII) or int(text) > most:
-        raise BadParameter(name, f"须为 0 至 {most} 的整数", f"must be a whole number to {most}")
-    return int(text)
+    plain = text is not None and re.fullmatch("[0-9]{1,12}", text, re.ASCII)
+    if not plain or not least <= int(text or 0) <= most:
+        en = f"must be a whole number from {least} to {most}"
+        raise BadParameter(name, f"须为 {least} 至 {most} 的整数", en)
+    return int(text or 0)

@@ -16,6 +16,9 @@ UNLIMITED = Fraction(100_000_000)
 #: The most quota that one command or record may move; beyond it JSON numbers lose units.
 MAX_QUOTA = 2**53
 
+#: The most prompt or completion tokens of one record: a trillion of them fit an hour's sum.
+MAX_TOKENS = 2**40
+
 #: The most that a stored balance may reach, so that remaining plus used stays within 64 bits.
 MAX_STORED = 2**62
 

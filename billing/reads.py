@@ -52,7 +52,7 @@ class UserRow(NamedTuple):
     @property
     def wallet(self) -> Balance:
         """What the user's own row says; NULL counts as 0."""
-        return Balance(self.quota or 0, self.used_quota or 0)
+        return Balance(int(self.quota or 0), int(self.used_quota or 0))
 
     @property
     def billing_preference(self) -> str:
@@ -83,7 +83,7 @@ class TokenRow(NamedTuple):
     def balance(self) -> Balance:
         """The token's own figures; NULL counts as 0, and as limited."""
         unlimited = self.unlimited_quota in (1, "1", "true", "t")
-        return Balance(self.remain_quota or 0, self.used_quota or 0, unlimited)
+        return Balance(int(self.remain_quota or 0), int(self.used_quota or 0), unlimited)
 
 
 class SubscriptionRow(NamedTuple):
@@ -208,7 +208,8 @@ class Reads:
         """The gateway's saved options, in the order that decides between them."""
         if not self._handle.shape().columns["options"]:
             return []
-        return [(key, value or "") for key, value in self._handle.fetch(all_options)]
+        rows = self._handle.fetch(all_options)
+        return [(key, value if isinstance(value, str) else "") for key, value in rows]
 
     def subscriptions(self, user_id: int, now: int) -> list[SubscriptionRow]:
         """The user's active subscriptions; none where the gateway knows no such thing."""

@@ -9,7 +9,6 @@ from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
-from billing.quota import MAX_QUOTA
 from billing.values import instant, plain_text
 
 
@@ -127,8 +126,8 @@ class Name(fields.String):
 class Count(fields.Integer):
     """A whole number, written as one."""
 
-    def __init__(self, **more: Any) -> None:
-        limits = validate.Range(0, MAX_QUOTA, error="not a whole number from 0 to 2^53")
+    def __init__(self, power: int = 53, **more: Any) -> None:
+        limits = validate.Range(0, 2**power, error=f"not a whole number from 0 to 2^{power}")
         super().__init__(strict=True, validate=limits, **more)
 
 
@@ -139,8 +138,8 @@ class UsageLine(Schema):
     model = Name(required=True)
     quota = Count(allow_none=True)
     usd = fields.Decimal(allow_none=True)
-    prompt_tokens = Count()
-    completion_tokens = Count()
+    prompt_tokens = Count(power=40)
+    completion_tokens = Count(power=40)
     at = Instant(allow_none=True)
     request_id = Name(allow_none=True)
     refund = fields.Boolean(truthy={True}, falsy={False})

@@ -114,16 +114,18 @@ class Service:
 
     def figures(self, user: UserRow, token: TokenRow | None) -> tuple[Balance, int]:
         """The balance that a caller is shown, and when its access ends (0 for never)."""
+        own = self.shown_token(token)
+        balance = self._account(user) if own is None else own.balance
         if token is None or self.settings.billing_scope == "account":
-            return self._account(user), 0
-        ends = access_until(token.expired_time or 0)
-        return self._account(user) if self.shows_account(token) else token.balance, ends
+            return balance, 0
+        return balance, access_until(token.expired_time or 0)
 
-    def shows_account(self, token: TokenRow | None) -> bool:
-        """Whether a caller is shown the account's figures and not the token's own."""
+    def shown_token(self, token: TokenRow | None) -> TokenRow | None:
+        """The token whose own figures a caller is shown; None when they are the account's."""
         if token is None or self.settings.billing_scope == "account":
-            return True
-        return token.balance.unlimited and self.settings.unlimited_tokens == "account"
+            return None
+        owners = token.balance.unlimited and self.settings.unlimited_tokens == "account"
+        return None if owners else token
 
     def subscriptions(self, user: UserRow) -> list[SubscriptionRow]:
         """The user's active subscriptions, unless only the wallet is to pay."""

@@ -58,9 +58,7 @@ def init(database: peewee.Database) -> bool:
     _not_newer(found or 0)
     if found == VERSION:
         return False
-    if isinstance(database, peewee.SqliteDatabase):
-        # Readers then never wait for a writer; the file remembers it.
-        database.pragma("journal_mode", "wal")
+    dialects.keep_readers_free(database)
     with dialects.alone(database):
         found = version(database)
         if found == VERSION:

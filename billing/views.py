@@ -44,7 +44,7 @@ def subscription() -> dict[str, Any]:
 @billing.get("/usage")
 def usage() -> dict[str, Any]:
     """Lifetime, whatever dates the query names: clients subtract it from the lifetime limit."""
-    if "include" in request.args and "daily_costs" in request.args.getlist("include"):
+    if "daily_costs" in request.args.getlist("include"):
         return _daily_usage()
     shown, _ = service().figures(*g.caller)
     return dump(_usage, total_usage=service().display.hundredths(shown.used))
@@ -53,7 +53,7 @@ def usage() -> dict[str, Any]:
 def _daily_usage() -> dict[str, Any]:
     period = periods.dates(request.args)
     shown, _ = service().figures(*g.caller)
-    rows = spent(service(), g.caller.user, g.caller.token, *period)
+    rows = spent(service(), g.caller.user, service().shown_token(g.caller.token), *period)
     cents = service().display.hundredths
     return dump(
         _daily,
@@ -71,8 +71,8 @@ def _daily_usage() -> dict[str, Any]:
 
 @billing.get("/credit_grants")
 def credit_grants() -> dict[str, Any]:
-    shown, _ = service().figures(*g.caller)
-    data = grants(service(), *g.caller)
+    shown, ends = service().figures(*g.caller)
+    data = grants(service(), g.caller.user, g.caller.token, shown, ends)
     granted, used = service().display.hard_limit(shown), service().display.amount(shown.used)
     return dump(
         _credits,
@@ -87,7 +87,7 @@ def credit_grants() -> dict[str, Any]:
 def costs() -> dict[str, Any]:
     """OpenAI's costs of today: dollars whatever the display unit, in whole UTC days."""
     page = periods.page(request.args, int(time.time()))
-    rows = spent(service(), g.caller.user, g.caller.token, *page.period)
+    rows = spent(service(), g.caller.user, service().shown_token(g.caller.token), *page.period)
     if page.models:
         rows = [row for row in rows if row.model in page.models]
     data = [

@@ -25,7 +25,10 @@ def test_before_init_every_command_names_it(tmp_path: Path, command: str) -> Non
 
     output = billing.run(*command.split(), status=1)
 
-    assert output == f"Error: the database failed: no file {path}: run `flask init`\n"
+    assert output == (
+        f"Error: the database failed: no file {path}: restore it, "
+        "or run `flask init` for a new one\n"
+    )
     assert not path.exists()
 
 

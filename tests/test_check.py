@@ -151,3 +151,12 @@ def test_our_own_database_is_checked_as_well(billing: Billing) -> None:
 
     assert (status, report["mode"], report["users"], report["tokens"]) == (0, "embedded", 1, 1)
     assert report["token"]["hard_limit_usd"] == 1
+
+
+def test_logs_that_cannot_be_reached_are_a_warning(newapi: Gateway) -> None:
+    env = {"LOG_DATABASE_URL": "mysql://u:p@127.0.0.1:1/logs"}
+
+    status, report = check(newapi.app(**env))
+
+    assert status == 1
+    assert any("daily costs are 503" in warning for warning in report["warnings"])

@@ -268,10 +268,48 @@ def test_libpq_is_not_told_what_only_the_gateways_driver_knows() -> None:
 
     url = setting("DATABASE_URL", {"DATABASE_URL": dsn, "BILLING_MODE": "attached"})
 
-    assert url.dsn == "postgres://u:p%40@h1:5432,h2/d?sslmode=disable"
+    assert url.dsn == "postgresql://u:p%40@h1:5432,h2/d?sslmode=disable"
 
 
 def test_a_gateways_sqlite_path_may_carry_its_drivers_settings() -> None:
     url = setting("DATABASE_URL", {"DATABASE_URL": "sqlite:////x/one-api.db?_busy_timeout=30000"})
 
     assert url == DatabaseURL("sqlite", path=Path("/x/one-api.db"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hunter2@x@h/d",
+        "postgresql://u:hunter2/x@h/d",
+        "postgresql://u@h:hunter2/d",
+        "postgresql://h/",
+        "/hunter2.db",
+    ],
+)
+def test_a_bad_gateways_address_is_not_quoted(url: str) -> None:
+    said = lines({"DATABASE_URL": url, "BILLING_MODE": "attached"})
+
+    assert said == [URL_LINE]
+
+
+def test_a_percent_sign_that_libpq_would_quote_is_refused() -> None:
+    said = lines({"DATABASE_URL": "postgresql://u:hunter2%zz@h/d", "BILLING_MODE": "attached"})
+
+    assert said == ["DATABASE_URL has a % that begins no escape: write it as %25"]
+
+
+def test_postgresql_over_a_unix_socket_keeps_its_port() -> None:
+    dsn = "postgresql:///na?host=/run/pg&port=5433&user=x"
+
+    url = setting("DATABASE_URL", {"DATABASE_URL": dsn, "BILLING_MODE": "attached"})
+
+    assert url.dsn == "postgresql:///na?host=%2Frun%2Fpg&port=5433&user=x"
+
+
+def test_several_hosts_are_tried_in_order() -> None:
+    url = setting("DATABASE_URL", {"DATABASE_URL": "mysql://u:p@h1:3307,h2,[::1]:3308/n"})
+
+    assert url == mysql(
+        user="u", password="p", host="h1", port=3307, fallbacks=(("h2", 3306), ("::1", 3308))
+    )

@@ -280,3 +280,30 @@ def test_the_days_are_those_of_a_brute_force_sum(
         for day, sums in expected.items()
     }
     assert answer.json["period_usage"] == 100 * sum(sum(d.values()) for d in expected.values())
+
+
+def test_names_that_a_collation_takes_for_one_are_told_apart(gateway: Gateway) -> None:
+    gateway.user(id=1)
+    gateway.token(1, id=2, name="chat")
+    log(gateway, 0, 5000, token_id=2, token_name="chat")
+    log(gateway, 0, 700, token_id=3, token_name="Chat")
+    log(gateway, 0, 80, token_id=4, token_name="chat ")
+
+    answer = gateway.client().get(query(), headers=bearer(KEY))
+
+    assert daily(answer) == {0: [("gpt-4o", 1.0)]}
+
+
+def test_odd_rows_stay_within_the_sums(newapi: Gateway) -> None:
+    newapi.user(id=1)
+    newapi.token(1, id=2)
+    log(newapi, 0, 500, model_name=None)
+    log(newapi, 0, 500, model_name="")
+    log(newapi, -START - 5, 500)
+
+    days = newapi.client().get(query(), headers=bearer(KEY))
+    dawn = f"{USAGE}?include=daily_costs&start_date=1969-12-31&end_date=1970-01-02"
+    first = newapi.client().get(dawn, headers=bearer(KEY))
+
+    assert daily(days) == {0: [("", 0.2)]}
+    assert first.json["period_usage"] == 0

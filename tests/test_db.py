@@ -185,3 +185,13 @@ def test_the_services_connection_refuses_to_write(sqlite_billing: Billing) -> No
         handle.fetch(statement("DELETE FROM users"))
 
     assert sqlite_billing.execute("SELECT username FROM users") == [("alice",)]
+
+
+def test_a_heavy_read_that_took_too_long_refuses_nobody_else(handle: Handle) -> None:
+    handle.begin()
+    with pytest.raises(DatabaseUnavailable, match="interrupted"):
+        handle.fetch(ENDLESS, heavy=True)
+
+    handle.begin()
+
+    assert handle.fetch(ONE) == [(1,)]

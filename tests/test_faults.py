@@ -148,7 +148,9 @@ def test_a_missing_file_is_a_503_and_the_log_names_flask_init(
 
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3, "each failure is logged once"
-    assert all(f"no file {tmp_path / 'none.db'}: run `flask init`" in line for line in lines)
+    assert all(
+        f"no file {tmp_path / 'none.db'}: restore it, or run `flask init`" in line for line in lines
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -172,3 +172,15 @@ def test_an_empty_account_has_no_grants(billing: Billing) -> None:
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 def test_other_methods_are_refused(sqlite_billing: Billing, method: str) -> None:
     assert sqlite_billing.client().open(GRANTS, method=method).status_code == 405
+
+
+def test_nulls_in_a_gateways_tables_count_as_nothing(newapi: Gateway) -> None:
+    newapi.token(newapi.user(id=1))
+    for id in (5, 6):
+        newapi.insert("redemptions", id=id, key=f"{id}", used_user_id=1, quota=None)
+    newapi.insert("top_ups", id=7, user_id=1, amount=1, status="success", trade_no="t")
+    client = newapi.client(BILLING_SCOPE="account", DISPLAY_UNIT="TOKENS")
+
+    _, totals = grants(client, bearer(KEY))
+
+    assert totals == (1000, 400, 600)

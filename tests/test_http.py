@@ -241,3 +241,23 @@ def test_health_needs_no_token(world: World) -> None:
     bodies: list[Any] = [client.get(path).data for path in ("/healthz", "/readyz")]
 
     assert bodies == [b'{"status":"ok"}\n', b'{"status":"ok"}\n']
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("en-GB,zh;q=0.5", "en"),
+        ("zh-TW,en;q=0.9", "zh"),
+        ("de,en;q=0.9", "en"),
+        ("fr", "zh"),
+        ("*", "zh"),
+        ("en;q=0.3,zh-CN;q=0.4", "zh"),
+    ],
+)
+def test_the_language_preferred_of_the_two_is_spoken(
+    sqlite_billing: Billing, header: str, language: str
+) -> None:
+    answer = sqlite_billing.client().get("/nowhere", headers={"Accept-Language": header})
+
+    messages = {"zh": "没有这个路径", "en": "no such path"}
+    assert answer.json["error"]["message"] == messages[language]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.conftest import Billing, bearer
+from tests.servers import flask
 
 
 @pytest.fixture
@@ -63,3 +66,23 @@ def test_a_database_with_users_gets_no_first_one(billing: Billing) -> None:
 
     assert billing.json("quickstart") == {"database": "ready"}
     assert billing.json("token", "list") == []
+
+
+def test_quickstarts_at_once_make_one_user_and_token(empty_url: str) -> None:
+    env = {"DATABASE_URL": empty_url}
+
+    with ThreadPoolExecutor(6) as pool:
+        ended = list(pool.map(lambda _: flask(env, "quickstart", "--json"), range(6)))
+
+    assert [each.stderr for each in ended] == [""] * 6
+    assert len([each for each in ended if "key" in each.stdout]) == 1
+    assert len(json.loads(flask(env, "token", "list", "--json").stdout)) == 1
+
+
+def test_a_user_that_was_left_without_its_token_is_given_one(billing: Billing) -> None:
+    billing.user("first")
+
+    made = billing.json("quickstart")
+
+    assert made["token_id"] == 1
+    assert billing.json("quickstart") == {"database": "ready"}

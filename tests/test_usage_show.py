@@ -124,3 +124,13 @@ def test_nothing_used_is_said(billing: Billing) -> None:
     result = billing.app.test_cli_runner().invoke(args=["usage", "show", "alice"])
 
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "nothing was used\n")
+
+
+def test_a_tokens_use_is_its_own_whatever_the_endpoints_show(spent: Billing) -> None:
+    runner = spent.make_app(BILLING_SCOPE="account").test_cli_runner()
+
+    result = runner.invoke(
+        args=["usage", "show", "--token", "2", "--by", "model", "--json", *RANGE]
+    )
+
+    assert json.loads(result.stdout) == [{"model": "o4-mini", "cost": 1.0, "quota": 500000}]

@@ -38,7 +38,7 @@ def check(token_id: int | None, from_stdin: bool, as_json: bool) -> None:
         click.echo(f"cannot serve: {error}", err=True)
         click.get_current_context().exit(2)
     finally:
-        billing.handle.close()
+        billing.close()
     if as_json:
         body = {"serves": True, **report.facts, "warnings": report.warnings}
         show({**body, "token": explained} if explained else body, True)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import peewee
 
-from billing import accounts, tables
+from billing import accounts, dialects, tables
 from billing.cli.shell import command, opened, show
-from billing.models import User
+from billing.models import Token, User
 from billing.service import VERSION, service
 
 #: A Procfile's release phase must pass in attached mode too.
@@ -40,7 +39,8 @@ def quickstart(as_json: bool) -> None:
         return
     with opened("create") as database:
         tables.init(database)
-        made = None if User.select().exists() else _first(database)
+        with dialects.alone(database):
+            made = _first()
     show(made or {"database": "ready"}, as_json)
     if made and not as_json:
         port = service().settings.port
@@ -51,27 +51,30 @@ def quickstart(as_json: bool) -> None:
         )
 
 
-def _first(database: peewee.Database) -> dict[str, Any]:
-    """Make a user and a token to try the service with; 100 dollars each."""
+def _first() -> dict[str, Any] | None:
+    """Make a user and a token to try the service with, 100 dollars each; None if there are some.
+
+    A user that a run before this one left without its token is given one.
+    """
+    others = User.select().where(User.username != "first")
+    if Token.select().exists() or others.exists():
+        return None
     quota = round(100 * service().settings.quota_per_unit)
-    with database.atomic():
-        user, access_token = accounts.add_user(database, "first", quota)
-        token, key = accounts.add_token(
-            database,
-            user.username,
-            name="first",
-            quota=quota,
-            unlimited=False,
-            expired_time=-1,
-            allow_ips="",
-        )
-    return {
-        "user_id": user.id,
-        "username": user.username,
-        "access_token": access_token,
-        "token_id": token.id,
-        "key": f"sk-{key}",
-    }
+    made: dict[str, Any] = {}
+    user = User.get_or_none(User.username == "first")
+    if user is None:
+        user, access_token = accounts.add_user(User._meta.database, "first", quota)
+        made = {"user_id": user.id, "username": user.username, "access_token": access_token}
+    token, key = accounts.add_token(
+        User._meta.database,
+        user.username,
+        name="first",
+        quota=quota,
+        unlimited=False,
+        expired_time=-1,
+        allow_ips="",
+    )
+    return {**made, "token_id": token.id, "key": f"sk-{key}"}
 
 
 @click.command()

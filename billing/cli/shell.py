@@ -20,7 +20,7 @@ from billing import tables
 from billing.db import Handle, driver_errors, fault
 from billing.dialects import Access
 from billing.errors import CommandError
-from billing.quota import MAX_QUOTA
+from billing.quota import MAX_QUOTA, MAX_TOKENS
 from billing.service import service
 from billing.values import instant, plain_text, quota_of_usd
 
@@ -36,6 +36,8 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except CommandError as error:
             raise click.ClickException(str(error)) from error
+        except UnicodeEncodeError as error:
+            raise click.ClickException("an argument is not UTF-8") from error
         except BrokenPipeError:
             raise  # nobody reads on: click ends quietly
         except OSError as error:
@@ -84,13 +86,18 @@ def show(value: Mapping[str, Any] | list[dict[str, Any]], as_json: bool) -> None
 
 
 def _print(rows: Iterable[Iterable[Any]]) -> None:
-    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    cells = [["" if cell is None else _visible(str(cell)) for cell in row] for row in rows]
     widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
     for row in cells:
         padded = (
             cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
         )
         click.echo("  ".join(padded).rstrip())
+
+
+def _visible(text: str) -> str:
+    """Without what steers a terminal: a gateway's model names may hold anything."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _width(text: str) -> int:
@@ -170,6 +177,7 @@ class Text(click.ParamType[Any]):
 NAME = Text(64)
 ID = Whole(1, 2**63 - 1)
 AMOUNT = Whole(0, MAX_QUOTA)
+TOKENS = Whole(0, MAX_TOKENS)
 
 
 def amount_options(function: Callable[..., Any]) -> Callable[..., Any]:

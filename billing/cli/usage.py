@@ -17,9 +17,9 @@ from marshmallow import ValidationError
 
 from billing import record as recording
 from billing.cli.shell import (
-    AMOUNT,
     ID,
     NAME,
+    TOKENS,
     Instant,
     amount,
     amount_options,
@@ -47,8 +47,8 @@ def usage() -> None:
 @click.argument("token_id", type=ID)
 @click.option("--model", type=NAME, required=True)
 @amount_options
-@click.option("--prompt-tokens", type=AMOUNT, default=0)
-@click.option("--completion-tokens", type=AMOUNT, default=0)
+@click.option("--prompt-tokens", type=TOKENS, default=0)
+@click.option("--completion-tokens", type=TOKENS, default=0)
 @click.option("--at", type=Instant(), help="When; now if left out.")
 @click.option("--request-id", type=NAME, help="Recorded once, however often this is run.")
 @click.option("--refund", is_flag=True, help="Give back what a use took.")
@@ -80,8 +80,7 @@ def import_lines(file: BinaryIO, as_json: bool) -> None:
                 _import(database, batch, total)
             except driver_errors() as error:
                 cause = fault(error, service().settings.database_url)
-                stopped = f"stopped at lines {batch[0][0]} to {batch[-1][0]}, of which none is "
-                stopped += f"recorded; what came before them is: {cause}"
+                stopped = f"{cause}: lines from {batch[0][0]} on are not recorded, those before are"
                 break
     total.bad.sort()
     if as_json:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from billing.cli.shell import Instant, command, show
+from billing.cli.shell import ID, NAME, Instant, command, show
 from billing.errors import BillingError, CommandError
 from billing.reads import TokenRow, UserRow
 from billing.service import Service, service
@@ -22,8 +22,8 @@ _BAR = 24
 
 
 @click.command("show")
-@click.argument("user", required=False)
-@click.option("--token", "token_id", type=click.IntRange(1, 2**63 - 1), help="A token's id.")
+@click.argument("user", type=NAME, required=False)
+@click.option("--token", "token_id", type=ID, help="A token's id.")
 @click.option("--from", "start", type=Instant(), help="First day; 30 days ago if left out.")
 @click.option("--to", "end", type=Instant(), help="Day after the last; tomorrow if left out.")
 @click.option("--by", type=click.Choice(["day", "model"]), default="day", show_default=True)
@@ -76,11 +76,11 @@ def _whose(
     token = billing.reads.token_of_id(token_id or 0)
     if token is None:
         raise CommandError(f"no token {token_id}")
-    # The token's own use, even where the endpoints show its owner's.
-    return token.user or _NOBODY, token
+    return token.user or _GONE._replace(id=token.user_id or 0), token
 
 
-_NOBODY = UserRow(0, None, None, None, None, None, None)
+#: The owner of a token whose user's row is gone.
+_GONE = UserRow(0, None, None, None, None, None, None)
 
 
 def _table(billing: Service, rows: Iterable[Spent], by: str) -> list[dict[str, Any]]:
