@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import peewee
 
@@ -39,6 +39,9 @@ _LOST_RACE = {(1213,), (1205,), (1062,)}
 
 T = TypeVar("T")
 
+#: What happens to connections: a thread's first, a later one, one closed, a read that failed.
+Event = Literal["connect", "reconnect", "close", "error"]
+
 
 class Shape:
     """The columns that each table has, the kind of database, and the queries compiled for both."""
@@ -57,6 +60,7 @@ Build = Callable[[Shape], peewee.Node]
 
 class _Local(Local):
     file: tuple[int, int] | None = None
+    connected = False
     shape: Shape | None = None
 
 
@@ -87,6 +91,8 @@ class Handle:
         self.kind = KINDS[url.dialect]
         self.database: peewee.Database = self.kind(url, access, self._local)
         self._errors = driver_errors()
+        #: Told of each thing that happens to connections.
+        self.watch: Callable[[Event], None] = lambda event: None
 
     def begin(self) -> None:
         """Start a request's budget: every read until the next call shares it."""
@@ -119,7 +125,8 @@ class Handle:
         """Close this thread's connection, whatever state it is in."""
         self._local.shape = None
         with suppress(*self._errors):
-            self.database.close()
+            if self.database.close():
+                self.watch("close")
 
     def _read(self, build: Build, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         shape = self._ready()
@@ -146,6 +153,8 @@ class Handle:
             local.file, local.patience = file, max(left, 0.05)
             local.shape = None
             self.database.connect()
+            self.watch("reconnect" if local.connected else "connect")
+            local.connected = True
         if local.shape is None or local.shape.ends < now:
             local.statement_began = now
             columns = {table: self._columns(table) for table in self._tables}
@@ -188,6 +197,7 @@ class Handle:
 
     def _fail(self, error: Exception) -> None:
         """Drop the connection; raise unless there is time for a second try."""
+        self.watch("error")
         self.close()
         now = time.monotonic()
         late = now > self._local.deadline - 0.05
