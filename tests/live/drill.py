@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from http.client import HTTPException
+from http.client import HTTPException, RemoteDisconnected
 from typing import NamedTuple
 
 from tests.conftest import bearer
@@ -21,12 +21,13 @@ RECOVERY = 2.0
 
 
 class Seen(NamedTuple):
-    """One answer; None if there was none."""
+    """One answer; None if there was none, or, `cut`, only a part of one."""
 
     at: float
     took: float
     path: str
     answer: Answer | None
+    cut: bool = False
 
 
 class Drill:
@@ -54,12 +55,14 @@ class Drill:
     def _ask(self, paths: list[str]) -> None:
         while not self._ended.wait(0.01):
             for path in paths:
-                at, answer = time.monotonic(), None
+                at, answer, cut = time.monotonic(), None, False
                 try:
                     answer = ask(self.url, path, bearer(self.key))
-                except (HTTPException, OSError):
+                except (RemoteDisconnected, OSError):
                     time.sleep(0.05)
-                self.seen.append(Seen(at, time.monotonic() - at, path, answer))
+                except HTTPException:
+                    cut = True
+                self.seen.append(Seen(at, time.monotonic() - at, path, answer, cut))
 
     def figures(self) -> list[Seen]:
         return [seen for seen in list(self.seen) if seen.path != "/healthz"]

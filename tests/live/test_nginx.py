@@ -119,7 +119,13 @@ def test_an_allow_list_sees_the_address_that_nginx_saw(
 @pytest.mark.parametrize(
     ("language", "message"), [("zh-CN", "没有这个路径"), ("en-US,en", "no such path")]
 )
-@pytest.mark.parametrize("path", ["/", "/v1/chat/completions", "/x.html", "/healthz/x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/v1/chat/completions", "/x.html", "/healthz/x"),
+        *("/metrics", "/openapi.json", "/v1/dashboard/billing/../../../metrics", "/%6detrics"),
+    ],
+)
 def test_what_is_not_ours_is_not_found(
     front: Front, path: str, language: str, message: str
 ) -> None:
