@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import socket
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +16,7 @@ import pytest
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import SUBSCRIPTION, USAGE, Site, fill
-from tests.servers import ROOT, Gunicorn, Nginx, ask, exchange, program
+from tests.servers import ROOT, Answer, Gunicorn, Nginx, ask, exchange, program
 
 #: 502, 503 and 504 on our two routes, and elsewhere.
 UNAVAILABLE = {
@@ -222,3 +225,21 @@ def test_nginx_logs_neither_query_strings_nor_keys(
         assert '"GET /v1/dashboard/billing/usage" ' in nginx.log
         assert not [secret for secret in secrets if secret in nginx.log]
         assert "?" not in nginx.log
+
+
+def test_clients_that_dribble_their_requests_starve_nobody(front: Front) -> None:
+    with ExitStack() as stack:
+        for _ in range(200):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", front.nginx.port)))
+            slow.sendall(b"GET /v1/dashboard/billing/usage HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        began = time.monotonic()
+        answers = [front_answer(front) for _ in range(20)]
+        took = time.monotonic() - began
+
+    assert {answer.status for answer in answers} == {200}
+    # Not one of them waited for a time limit.
+    assert took < 5
+
+
+def front_answer(front: Front) -> Answer:
+    return ask(front.nginx.url, USAGE, front.site.headers("example"))

@@ -19,31 +19,23 @@ from tests.gateways import KEY, Gateway
 from tests.live.conftest import SUBSCRIPTION, USAGE, prepared
 from tests.live.drill import RIGHT, TIMEOUT, Drill
 from tests.servers import Gunicorn, program
-from tests.test_faults import LOCK
 
 Start = Callable[..., Gunicorn]
 
 
-def test_a_locked_file_is_503_in_time_until_it_is_free(
-    sqlite_billing: Billing, gunicorn: Start, tmp_path: Path
+@pytest.mark.parametrize("newapi", ["sqlite"], indirect=True)
+def test_a_file_that_a_gateway_locks_is_503_in_time_until_it_is_free(
+    newapi: Gateway, gunicorn: Start
 ) -> None:
-    key = prepared(sqlite_billing)
-    sqlite_billing.close()
-    server = gunicorn({**sqlite_billing.env, **TIMEOUT})
+    server = gunicorn(attached(newapi))
 
-    with Drill(server.url, key, RIGHT) as drill:
-        # The lock of a whole file needs a moment without readers.
-        for pid in server.workers():
-            os.kill(pid, signal.SIGKILL)
-        command = [sys.executable, "-c", LOCK, str(tmp_path / "billing.db")]
-        pipe = subprocess.PIPE
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe) as locker:
-            assert locker.stdout is not None
-            assert locker.stdout.readline() == b"locked\n"
-            drill.until(503, 5)
+    with Drill(server.url, KEY, RIGHT) as drill:
+        newapi.execute("BEGIN EXCLUSIVE")
+        drill.until(503, 5)
+        newapi.execute("COMMIT")
         drill.recovered()
 
-    drill.check(503, lost=True)
+    drill.check(503)
 
 
 def test_a_file_that_may_not_be_read_is_503_until_it_may(
@@ -57,15 +49,22 @@ def test_a_file_that_may_not_be_read_is_503_until_it_may(
 
     with Drill(server.url, key, RIGHT) as drill:
         file.chmod(0)
-        # A worker that has it open reads on, rightly; new ones cannot.
+        # A worker that has it open reads on, rightly; a new one cannot.
         drill.until(200, 10)
-        for pid in server.workers():
-            os.kill(pid, signal.SIGKILL)
+        os.kill(server.workers()[0], signal.SIGKILL)
         drill.until(503, 10)
         file.chmod(0o600)
         drill.recovered()
 
     drill.check(503, lost=True)
+
+
+def attached(newapi: Gateway) -> dict[str, str]:
+    """The settings of a service of a gateway whose token KEY has drill.RIGHT's figures."""
+    newapi.user()
+    newapi.token(remain_quota=37_500_000, used_quota=12_500_000)
+    remember({"key": KEY})
+    return {"BILLING_MODE": "attached", "DATABASE_URL": newapi.url, **TIMEOUT}
 
 
 def _is_root() -> bool:
@@ -109,8 +108,7 @@ def test_a_file_that_is_overwritten_in_place_gives_no_wrong_figure(
 
     with Drill(server.url, key, RIGHT) as drill:
         _spoil(file, 0)
-        for pid in server.workers():
-            os.kill(pid, signal.SIGKILL)
+        os.kill(server.workers()[0], signal.SIGKILL)
         drill.until(500, 10)
         for side in ("-wal", "-shm"):
             Path(f"{file}{side}").unlink(missing_ok=True)
@@ -138,12 +136,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_half_written_transaction_of_a_gateway_is_never_shown(
     newapi: Gateway, gunicorn: Start, tmp_path: Path
 ) -> None:
-    newapi.user()
-    newapi.token(remain_quota=37_500_000, used_quota=12_500_000)
+    env, file = attached(newapi), tmp_path / "one-api.db"
     newapi.connection.close()
-    remember({"key": KEY})
-    file = tmp_path / "one-api.db"
-    server = gunicorn({"BILLING_MODE": "attached", "DATABASE_URL": newapi.url, **TIMEOUT})
+    server = gunicorn(env)
 
     with Drill(server.url, KEY, RIGHT) as drill:
         subprocess.run([sys.executable, "-c", DIE, str(file)], check=False)
