@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 import click
+from prometheus_client import Counter
+from prometheus_client.metrics import MetricWrapperBase
 
-from billing import create_app
+from billing import create_app, metrics
 from config import Settings, variables
 from tests.servers import ROOT
 
@@ -74,3 +76,16 @@ def test_the_options_that_the_list_names_exist() -> None:
     }
 
     assert unknown == set()
+
+
+def test_the_list_of_metrics_is_what_is_counted() -> None:
+    rows = [cells(line) for line in section("Operate it") if line.startswith("| `billing_")]
+    described = {
+        (f"`{name}`", metric._documentation)
+        for metric in vars(metrics).values()
+        if isinstance(metric, MetricWrapperBase)
+        for name in [metric._name + ("_total" if isinstance(metric, Counter) else "")]
+    }
+
+    assert {tuple(row) for row in rows} == described
+    assert len(rows) == len(described)

@@ -152,6 +152,8 @@ def _is_unavailable(nginx: Nginx, path: str, status: int) -> None:
     assert answer.headers.get_all("Access-Control-Allow-Origin") == ["*"]
     assert answer.headers["Access-Control-Expose-Headers"] == "X-Request-Id, Retry-After"
     assert answer.headers["Retry-After"] == "2"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_a_service_that_is_down_is_502(
