@@ -142,51 +142,55 @@ class Request(NamedTuple):
     may_read: bool
 
 
+#: What is odd about a request: one thing mostly, so that it gets far, or all at once.
+_ODDITIES = ["key", "key", "id", "target", "start", "framing", "line", "end", "all", "all"]
+
+_IDS = [b"2", b"-1", b"1.0", b"+1", b"0x1", "１".encode(), "١".encode(), b"1" * 400, b"1 OR 1"]
+
+
+def _refused(draw: st.DrawFn, by_id: bool, key: bytes, access: bytes) -> list[bytes]:
+    """Lines that authenticate nobody."""
+    if by_id:
+        # The right access token with another's id.
+        return [b"Authorization: " + access, b"New-Api-User: " + draw(st.sampled_from(_IDS))]
+    scheme = draw(st.sampled_from([b"", b"Bearer ", b"bearer\t", b"BEARER   "]))
+    lines = [b"Authorization: " + scheme + draw(st.sampled_from(wrong_keys(key)))]
+    if draw(st.integers(0, 3)) == 0:
+        # Of several, the first counts.
+        lines.append(b"Authorization: " + draw(st.sampled_from([b"Bearer sk-" + key, access])))
+    return lines
+
+
 @st.composite
 def requests(draw: st.DrawFn, site: Site) -> Request:
     key, access = site.keys["example"].removeprefix("sk-").encode(), site.access_token.encode()
     good = b"Authorization: Bearer sk-" + key
-    may_read = draw(st.integers(0, 3)) == 0
-    lines = [b"Host: x"]
-    if may_read:
-        lines.append(good)
-    elif draw(st.integers(0, 4)) == 0:
-        # The right access token with another's id, or none's.
-        lines.append(b"Authorization: " + access)
-        ids = [
-            b"2",
-            b"-1",
-            b"1.0",
-            b"+1",
-            b"0x1",
-            "１".encode(),
-            "١".encode(),
-            b"1" * 400,
-            b"1 OR 1",
-        ]
-        lines.append(b"New-Api-User: " + draw(st.sampled_from(ids)))
-    else:
-        scheme = draw(st.sampled_from([b"", b"Bearer ", b"bearer\t", b"BEARER   "]))
-        lines.append(b"Authorization: " + scheme + draw(st.sampled_from(wrong_keys(key))))
-        if draw(st.booleans()):
-            # Of several, the first counts.
-            lines.append(draw(st.sampled_from([good, good.lower(), b"Authorization: " + access])))
-    names = st.sampled_from([b"New-Api-User", b"X-Request-Id", b"Accept", b"Cookie", b"Origin"])
-    lines += [draw(names) + b": " + draw(junk) for _ in range(draw(st.integers(0, 3)))]
-    body = b""
-    if draw(st.integers(0, 2)) == 0:
+    odd = draw(st.sampled_from(_ODDITIES))
+    may_read = odd not in ("key", "id") and draw(st.booleans())
+    lines = [b"Host: x", *([good] if may_read else _refused(draw, odd == "id", key, access))]
+
+    def is_odd(what: str) -> bool:
+        return odd == what or (odd == "all" and draw(st.booleans()))
+
+    method, target, version, body = b"GET", draw(st.sampled_from(_ROUTES)), b"HTTP/1.1", b""
+    if is_odd("start"):
+        method, version = draw(st.sampled_from(_METHODS)), draw(st.sampled_from(_VERSIONS))
+    if is_odd("target"):
+        target = draw(targets())
+    if is_odd("framing"):
         lines += draw(st.sampled_from(_FRAMING))
         smuggled = b"GET /v1/dashboard/billing/usage HTTP/1.1\r\nHost: x\r\n" + good + b"\r\n\r\n"
         body = draw(st.sampled_from([b"", b"5\r\nhello\r\n0\r\n\r\n", b"0\r\n\r\n"])) + smuggled
-    if draw(st.integers(0, 3)) == 0:
+    if is_odd("line"):
+        names = st.sampled_from([b"X-Request-Id", b"Accept", b"Cookie", b"Origin", b"Host"])
+        lines.append(draw(names) + b": " + draw(junk))
+        if may_read:
+            lines.append(b"New-Api-User: " + draw(junk))
         lines.insert(draw(st.integers(0, len(lines))), draw(st.sampled_from(_ODD_LINES)))
-    start = b" ".join(
-        [draw(st.sampled_from(_METHODS)), draw(targets()), draw(st.sampled_from(_VERSIONS))]
-    )
-    end = draw(st.sampled_from([b"\r\n"] * 9 + [b"\n"]))
-    raw = end.join([start, *lines, b"", body])
+    end = b"\n" if is_odd("end") and draw(st.booleans()) else b"\r\n"
+    raw = end.join([b" ".join([method, target, version]), *lines, b"", body])
     # Some break off, anywhere.
-    if draw(st.integers(0, 9)) == 0:
+    if odd in ("end", "all") and draw(st.integers(0, 3)) == 0:
         raw = raw[: draw(st.integers(0, len(raw)))]
     return Request(raw, may_read)
 
