@@ -18,7 +18,7 @@ from soak.conftest import tell
 from tests.conftest import Billing
 from tests.gateways import KEY, Gateway
 from tests.live.conftest import prepared
-from tests.live.drill import RIGHT, TIMEOUT, Drill
+from tests.live.drill import LONGEST, RIGHT, STARTING, TIMEOUT, Drill
 from tests.live.test_sqlite_faults import attached
 from tests.servers import Gunicorn, MariaDB, wait_for
 
@@ -138,7 +138,7 @@ def test_workers_are_killed_and_reloaded(
             wait_for(lambda old=set(before): old.isdisjoint(server.workers()), "new workers")
             drill.recovered()
 
-    drill.check(lost=True)
+    drill.check(lost=True, longest=LONGEST + STARTING)
     # A killed worker takes with it the request that it was at, and the health check's.
     assert sum(seen.answer is None for seen in drill.seen) <= 2 * killed
     tell("worker killed -9, then SIGHUP, in turn", drill)

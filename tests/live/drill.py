@@ -16,6 +16,9 @@ from tests.servers import Answer, ask, wait_for
 TIMEOUT = {"DATABASE_TIMEOUT": "1"}
 LONGEST = 2.0
 
+#: While every worker is replaced at once, callers wait for the new ones to start as well.
+STARTING = 10.0
+
 #: A fault's end may be followed by this much of its answers, in seconds.
 RECOVERY = 2.0
 
@@ -89,7 +92,7 @@ class Drill:
 
         wait_for(right, "the recovery", RECOVERY)
 
-    def check(self, *statuses: int, lost: bool = False) -> None:
+    def check(self, *statuses: int, lost: bool = False, longest: float = LONGEST) -> None:
         """Every answer was right, or a documented one of `statuses`, and came in time.
 
         `lost`: some callers may have had no answer at all.
@@ -97,8 +100,8 @@ class Drill:
         assert lost or not [seen for seen in self.seen if seen.answer is None]
         answered = [(seen, seen.answer) for seen in self.seen if seen.answer is not None]
         assert {answer.status for _, answer in answered} <= {200, *statuses}
+        assert [seen for seen in self.seen if seen.took >= longest] == []
         for seen, answer in answered:
-            assert seen.took < LONGEST
             if seen.path == "/healthz":
                 assert answer.status == 200
             elif answer.status == 200:

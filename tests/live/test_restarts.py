@@ -17,7 +17,7 @@ import pytest
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import USAGE, prepared
-from tests.live.drill import RIGHT, TIMEOUT, Drill
+from tests.live.drill import LONGEST, RIGHT, STARTING, TIMEOUT, Drill
 from tests.servers import ROOT, Gunicorn, MariaDB, Nginx, ask, program, wait_for
 
 Start = Callable[..., Gunicorn]
@@ -33,7 +33,7 @@ def test_a_reload_under_load_loses_nothing(sqlite_billing: Billing, gunicorn: St
         wait_for(lambda: before.isdisjoint(server.workers()), "the new workers")
         drill.until(200, 20)
 
-    drill.check()
+    drill.check(longest=LONGEST + STARTING)
 
 
 def test_a_killed_worker_is_replaced_and_costs_no_more_than_its_request(
@@ -53,7 +53,7 @@ def test_a_killed_worker_is_replaced_and_costs_no_more_than_its_request(
             )
             drill.recovered()
 
-    drill.check(lost=True)
+    drill.check(lost=True, longest=LONGEST + STARTING)
     assert sum(seen.answer is None for seen in drill.seen) <= 3
 
 
@@ -98,7 +98,7 @@ def test_a_stop_under_load_cuts_no_answer_short(sqlite_billing: Billing, gunicor
         drill.until(None, 5)
 
     assert not [seen for seen in drill.seen if seen.cut]
-    drill.check(lost=True)
+    drill.check(lost=True, longest=LONGEST + STARTING)
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_of_two_instances_behind_nginx_each_may_restart_unnoticed(
     finally:
         nginx.close()
 
-    drill.check()
+    drill.check(longest=LONGEST + STARTING)
 
 
 def test_systemd_takes_the_units_and_knows_every_line(tmp_path: Path) -> None:
