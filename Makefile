@@ -14,6 +14,9 @@ test: .venv/dev ## install what the tests need, and run them all
 check: .venv/dev ## lint, format and types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
+soak: .venv/dev ## drills of minutes, before a release: faults, fuzz, known vulnerabilities
+	@./tests/install-servers && .venv/bin/pytest soak && ./soak/audit
+
 lock: .venv/dev ## write requirements.txt and requirements-dev.txt from their .in files
 	@cd . && .venv/bin/$(LOCK) -o requirements.txt requirements.in && .venv/bin/$(LOCK) -o requirements-dev.txt requirements-dev.in
 
@@ -27,4 +30,4 @@ lock: .venv/dev ## write requirements.txt and requirements-dev.txt from their .i
 .venv/dev: requirements-dev.txt | .venv/bin/pip
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && touch $@ .venv/run
 
-.PHONY: help run test check lock
+.PHONY: help run test check soak lock

@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 ROOT = Path(__file__).resolve().parent
@@ -206,9 +206,43 @@ def one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
-def variable(parse: Callable[[str], Any], default: str, accepts: str, meaning: str) -> Any:
+class RateLimit(NamedTuple):
+    """So many requests in so many seconds, for each client."""
+
+    amount: int
+    seconds: int
+
+
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+
+
+def rate_limit(text: str) -> RateLimit | None:
+    """`360 per 3 minutes`, `10 per second` or `100/minute`; None for no limit."""
+    if not text:
+        return None
+    match = re.fullmatch(
+        r"([0-9]{1,9})(?: per |/)(?:([0-9]{1,6}) )?(second|minute|hour|day)s?", text, re.ASCII
+    )
+    if match is None:
+        raise ValueError
+    limit = RateLimit(int(match[1]), int(match[2] or 1) * _SECONDS[match[3]])
+    if 0 in limit:
+        raise ValueError
+    return limit
+
+
+def rate_limit_storage(text: str) -> str:
+    if text != "memory" and not (re.match("rediss?://", text) and urlsplit(text).hostname):
+        raise ValueError
+    return text
+
+
+def variable(
+    parse: Callable[[str], Any], default: str, accepts: str, meaning: str, *, secret: bool = False
+) -> Any:
     """A field of Settings, read from the variable of the same name in capitals."""
-    return field(metadata={"parse": parse, "default": default, "accepts": accepts, "doc": meaning})
+    metadata = {"parse": parse, "default": default, "accepts": accepts, "doc": meaning}
+    return field(metadata=metadata, repr=not secret)
 
 
 @dataclass(frozen=True)
@@ -298,6 +332,30 @@ class Settings:
         "INFO",
         "DEBUG, INFO, WARNING or ERROR",
         "What is logged, ours and gunicorn's.",
+    )
+    log_format: str = variable(
+        one_of("text", "json"),
+        "text",
+        "text or json",
+        "Lines for people, or one JSON object a line, which also takes the place of gunicorn's "
+        "access lines.",
+    )
+    metrics: bool = variable(
+        boolean, "false", "true or false", "Serve `GET /metrics` to Prometheus, without a token."
+    )
+    rate_limit: RateLimit | None = variable(
+        rate_limit,
+        "",
+        "a rate such as 360 per 3 minutes, 10 per second or 100/minute",
+        "How many requests a client's address may make; unset for no limit.",
+    )
+    rate_limit_storage: str = variable(
+        rate_limit_storage,
+        "memory",
+        "memory or redis://host:6379/0",
+        "Where they are counted: in each worker by itself, or in a Redis that all share. While "
+        "Redis is away nobody is refused.",
+        secret=True,
     )
     port: int = variable(
         whole(1, 65535),

@@ -1,10 +1,15 @@
 """The server's settings; gunicorn reads this file by itself."""
 
+import itertools
 import logging
 import os
 import runpy
+import shutil
 import sys
+import tempfile
 from pathlib import Path
+
+from gunicorn.glogging import Logger
 
 # `gunicorn -c` may be run from anywhere.
 chdir = str(Path(__file__).parent)
@@ -26,13 +31,56 @@ control_socket_disable = True
 # A client on loopback could otherwise set SCRIPT_NAME and PATH_INFO through headers.
 forwarder_headers = ""
 
-loglevel = settings.log_level.lower()
-accesslog = "-"
-# No query string, no headers: old tools put keys there.
-access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(L)ss %({x-request-id}o)s'
 # By its path: workers forked at a reload (HUP) must import our modules as they are then.
-redact = runpy.run_path(str(Path(__file__).parent / "billing" / "logs.py"))["Redact"]()
+logs = runpy.run_path(str(Path(__file__).parent / "billing" / "logs.py"))
 del sys.modules["config"]
+redact = logs["Redact"]()
 for name in ("gunicorn.error", "gunicorn.access"):
     log = logging.getLogger(name)
     log.filters[:] = [redact]
+
+loglevel = settings.log_level.lower()
+if settings.log_format == "json":
+    # The service writes a line of its own for each request.
+    accesslog = None
+
+    class logger_class(Logger):
+        """gunicorn's own lines, as objects too."""
+
+        def setup(self, cfg):
+            super().setup(cfg)
+            for handler in self.error_log.handlers:
+                handler.setFormatter(logs["JSONFormatter"]())
+else:
+    accesslog = "-"
+    # No query string, no headers: old tools put keys there.
+    access_log_format = '%(h)s "%(m)s %(U)s" %(s)s %(L)ss %({x-request-id}o)s'
+
+if settings.metrics:
+    # One for all workers, the same after a reload: this file is always read by the first process.
+    folder = Path(worker_tmp_dir or tempfile.gettempdir()) / f"billing-metrics-{os.getpid()}"
+    raw_env = [f"PROMETHEUS_MULTIPROC_DIR={folder}"]
+
+    def on_starting(server):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+
+    # Workers count in files named by their place and not by their pid: whoever replaces one counts
+    # on in its files, or a year of replaced workers would fill the folder.
+    def pre_fork(server, worker):
+        taken = {other.place for other in server.WORKERS.values()}
+        worker.place = next(place for place in itertools.count() if place not in taken)
+
+    # Imported not before: without that variable, prometheus_client counts for one process alone.
+    def post_fork(server, worker):
+        from prometheus_client import values
+
+        values.ValueClass = values.MultiProcessValue(lambda: worker.place)
+
+    def child_exit(server, worker):
+        from prometheus_client.multiprocess import mark_process_dead
+
+        mark_process_dead(worker.place)
+
+    def on_exit(server):
+        shutil.rmtree(folder, ignore_errors=True)

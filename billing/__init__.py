@@ -7,6 +7,7 @@ from flask.json.provider import DefaultJSONProvider
 
 from billing import cli, errors, http, logs, service
 from billing.health import health
+from billing.openapi import openapi
 from billing.views import billing, organization
 from config import Settings
 
@@ -24,17 +25,26 @@ def create_app(settings: Settings) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.url_map.strict_slashes = False
     app.json = PlainJSON(app)
-    logs.init_app(settings.log_level)
+    logs.init_app(settings.log_level, settings.log_format)
     if "postgresql" in {url.dialect for url in settings.addresses}:
         from billing import postgresql
 
         postgresql.init()
     service.init_app(app, settings)
     errors.init_app(app, settings.default_language)
-    http.init_app(app, settings.trusted_proxy_hops)
+    http.init_app(app, settings.trusted_proxy_hops, settings.log_format == "json")
+    if settings.rate_limit:
+        from billing import rates
+
+        rates.init_app(app, settings.rate_limit, settings.rate_limit_storage)
+    if settings.metrics:
+        from billing import metrics
+
+        metrics.init_app(app, settings)
     app.register_blueprint(billing, url_prefix="/dashboard/billing")
     app.register_blueprint(billing, url_prefix="/v1/dashboard/billing", name="v1")
     app.register_blueprint(organization, url_prefix="/v1/organization")
     app.register_blueprint(health)
+    app.register_blueprint(openapi)
     cli.init_app(app)
     return app

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import peewee
 
@@ -47,6 +47,10 @@ T = TypeVar("T")
 log = logging.getLogger("billing")
 
 
+#: What happens to connections: a thread's first, a later one, one closed, a read that failed.
+Event = Literal["connect", "reconnect", "close", "error"]
+
+
 class Shape:
     """The columns that each table has, the kind of database, and the queries compiled for both."""
 
@@ -64,6 +68,7 @@ Build = Callable[[Shape], peewee.Node]
 
 class _Local(Local):
     file: tuple[int, int] | None = None
+    connected = False
     shape: Shape | None = None
 
 
@@ -95,6 +100,8 @@ class Handle:
         self.database: Any = self.kind(url, access, self._local)
         self._errors = driver_errors()
         self._tries = 2 + len(url.fallbacks)
+        #: Told of each thing that happens to connections.
+        self.watch: Callable[[Event], None] = lambda event: None
 
     def begin(self) -> None:
         """Start a request's budget: every read until the next call shares it."""
@@ -130,7 +137,8 @@ class Handle:
         """Close this thread's connection, whatever state it is in."""
         self._local.shape = None
         with suppress(*self._errors):
-            self.database.close()
+            if self.database.close():
+                self.watch("close")
 
     def _read(self, build: Build, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         shape = self._ready()
@@ -157,6 +165,8 @@ class Handle:
             local.file, local.patience = file, max(left, 0.05)
             local.shape = None
             self.database.connect()
+            self.watch("reconnect" if local.connected else "connect")
+            local.connected = True
         if local.shape is None or local.shape.ends < now:
             local.statement_began = now
             columns = {table: self._columns(table) for table in self._tables}
@@ -199,6 +209,7 @@ class Handle:
 
     def _fail(self, error: Exception, heavy: bool) -> None:
         """Drop the connection; raise unless another try may do better."""
+        self.watch("error")
         origin = getattr(error, "orig", error)
         self.close()
         self.database.failed(origin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from flask import Flask, Response, g, make_response, request
@@ -23,13 +24,13 @@ class BillingError(Exception):
     code: str | None = None
     zh: str = "服务内部错误，请稍后重试"
     en: str = "internal error, please try again later"
-    headers: ClassVar[dict[str, str]] = {}
+    headers: Mapping[str, str] = {}
     param: str | None = None
 
 
 class Unauthorized(BillingError):
     status = 401
-    headers: ClassVar = {"WWW-Authenticate": "Bearer"}
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
 class MissingAPIKey(Unauthorized):
@@ -83,6 +84,19 @@ class BadParameter(BillingError):
         self.param, self.zh, self.en = param, f"{param}：{zh}", f"{param}: {en}"
 
 
+class RateLimited(BillingError):
+    """Too many requests; another is counted afresh after `seconds`."""
+
+    status = 429
+    code = "rate_limited"
+    zh = "请求过于频繁，请稍后重试"
+    en = "too many requests, please try again shortly"
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(self.en)
+        self.headers = {"Retry-After": str(seconds)}
+
+
 class DatabaseUnavailable(BillingError):
     """The database is away, refuses, or is too slow: a retry can help."""
 
@@ -90,7 +104,7 @@ class DatabaseUnavailable(BillingError):
     code = "database_unavailable"
     zh = "数据库暂时不可用，请稍后重试"
     en = "the database is unavailable, please try again shortly"
-    headers: ClassVar = {"Retry-After": "2"}
+    headers: Mapping[str, str] = {"Retry-After": "2"}
 
 
 class DatabaseBroken(BillingError):
@@ -147,9 +161,11 @@ def _body(
 def init_app(app: Flask, language: str) -> None:
     """Make every error of the application answer in the one shape; `language` is the default."""
 
-    def render(error: BillingError) -> Response:
+    def render(error: BillingError, cause: Exception | None = None) -> Response:
+        g.error_code = error.code
         if error.status >= 500:
-            log.error("%s: %s [%s]", error.code, error, g.get("request_id", "-"))
+            asked = g.get("request_id", "-")
+            log.error("%s: %s", error.code, error, exc_info=cause, extra={"request_id": asked})
         type, code, messages = error.type, error.code, (error.zh, error.en)
         view = (request.endpoint or "").rpartition(".")[2]
         if error.status >= 500 and view in _UNREADABLE:
@@ -166,8 +182,7 @@ def init_app(app: Flask, language: str) -> None:
         return make_response(body, error.code or 500, kept)
 
     def unexpected(error: Exception) -> Response:
-        log.error("traceback of the next line's error", exc_info=error)
-        return render(InternalError(type(error).__name__))
+        return render(InternalError(type(error).__name__), error)
 
     app.register_error_handler(BillingError, render)
     app.register_error_handler(HTTPException, http_error)

@@ -85,7 +85,7 @@ class CostSchema(Schema):
 
     object = fields.Constant("organization.costs.result")
     amount = fields.Nested(AmountSchema)
-    line_item = fields.String()
+    line_item = fields.String(allow_none=True)
     project_id = fields.Constant(None)
 
 
@@ -100,7 +100,7 @@ class CostPageSchema(Schema):
     object = fields.Constant("page")
     data = fields.List(fields.Nested(BucketSchema))
     has_more = fields.Boolean()
-    next_page = fields.String()
+    next_page = fields.String(allow_none=True)
 
 
 class Instant(fields.Field[int]):

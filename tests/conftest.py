@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from flask import Flask
@@ -16,7 +18,31 @@ from billing import create_app
 from billing.db import Handle
 from config import Settings
 from tests.gateways import CASES, Gateway, opened
-from tests.servers import IN_CI, VERSIONS, Gunicorn, MariaDB, PostgreSQL
+from tests.servers import IN_CI, LOGS, TOLD, VERSIONS, Gunicorn, MariaDB, PostgreSQL
+
+#: The secrets that tests made, as bytes.
+SECRETS = {MariaDB.password.encode(), quote(MariaDB.password, safe="").encode()}
+
+
+def leaks(data: bytes) -> set[bytes]:
+    """The secrets that `data` holds."""
+    words = re.findall(rb"[A-Za-z0-9]{32,}", data)
+    found = SECRETS.intersection(words)
+    # A secret amid others, and those that are no plain words.
+    long = b" ".join(word for word in words if len(word) > 48)
+    return found | {
+        secret for secret in SECRETS if secret in long or (len(secret) < 32 and secret in data)
+    }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_secret_is_told() -> Iterator[None]:
+    """After all tests: no key, access token or password in any log, error body or metrics."""
+    yield
+    logs = [path for log in LOGS for path in ([log] if log.is_file() else log.glob("*.log"))]
+
+    assert leaks(b"\n".join(TOLD)) == set()
+    assert [path for path in logs if leaks(path.read_bytes())] == []
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +67,13 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     else:
         with request.getfixturevalue("mariadb").database() as url:
             yield url
+
+
+def remember(made: dict[str, Any]) -> dict[str, Any]:
+    """A user or token; its secret is looked for where none must be."""
+    secret = made.get("key", made.get("access_token"))
+    SECRETS.add(secret.removeprefix("sk-").encode())
+    return made
 
 
 class Billing:
@@ -71,10 +104,10 @@ class Billing:
         return json.loads(self.run(*arguments, "--json"))
 
     def user(self, name: str = "alice", quota: int = 0) -> dict[str, Any]:
-        return self.json("user", "add", name, "--quota", str(quota))
+        return remember(self.json("user", "add", name, "--quota", str(quota)))
 
     def token(self, user: str = "alice", *options: str) -> dict[str, Any]:
-        return self.json("token", "add", user, *options)
+        return remember(self.json("token", "add", user, *options))
 
     def execute(self, sql: str, *parameters: object) -> list[tuple]:
         """Change rows in ways that no command does."""
@@ -113,8 +146,8 @@ def gunicorn(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
     """Starts servers with the given variables; ends them with the test."""
     started: list[Gunicorn] = []
 
-    def start(env: dict[str, str], *options: str) -> Gunicorn:
-        started.append(Gunicorn({"WEB_CONCURRENCY": "2", **env}, tmp_path, *options))
+    def start(env: dict[str, str], *options: str, **more: Any) -> Gunicorn:
+        started.append(Gunicorn({"WEB_CONCURRENCY": "2", **env}, tmp_path, *options, **more))
         return started[-1]
 
     yield start

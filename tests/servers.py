@@ -15,8 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.message import Message
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +29,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: What `SELECT VERSION()` said on each server that ran.
 VERSIONS: set[str] = set()
+
+#: What must hold no secret: every server's log, and every body of an error or of metrics.
+LOGS: list[Path] = []
+TOLD: set[bytes] = set()
 
 IN_CI = os.environ.get("CI", "").lower() in ("true", "1")
 
@@ -97,7 +100,10 @@ def ask(
     try:
         connection.request(method, path, headers={"Connection": "close", **(headers or {})})
         response = connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        answer = Answer(response.status, response.headers, response.read())
+        if answer.status >= 400 or path == "/metrics":
+            TOLD.add(answer.body)
+        return answer
     finally:
         connection.close()
 
@@ -183,16 +189,19 @@ class MariaDB:
             self.process.wait(60)
             self.process = None
 
-    def execute(self, sql: str, *parameters: object, database: str | None = None) -> list[tuple]:
-        """Run one statement as root."""
-        connection = pymysql.connect(
+    def connect(self, database: str | None = None) -> pymysql.Connection:
+        """A connection as root."""
+        return pymysql.connect(
             unix_socket=str(self.socket),
             user="root",
             database=database,
             autocommit=True,
             ssl_disabled=True,
         )
-        with connection, connection.cursor() as cursor:
+
+    def execute(self, sql: str, *parameters: object, database: str | None = None) -> list[tuple]:
+        """Run one statement as root."""
+        with self.connect(database) as connection, connection.cursor() as cursor:
             cursor.execute(sql, parameters)
             return list(cursor.fetchall())
 
@@ -214,17 +223,41 @@ class MariaDB:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-class Gunicorn:
-    """The service as the Procfile starts it, on a free port; its log is in `log`."""
+#: Starts a program as systemd does for a socket unit.
+_ACTIVATE = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
-    def __init__(self, env: dict[str, str], folder: Path, *options: str) -> None:
+
+class Gunicorn:
+    """The service as the Procfile starts it, on a free port; its log is in `log`.
+
+    `held` is a listening unix socket to serve instead, as systemd would pass it on; `wrapper` is a
+    command that starts the server.
+    """
+
+    def __init__(
+        self,
+        env: dict[str, str],
+        folder: Path,
+        *options: str,
+        held: socket.socket | None = None,
+        wrapper: Sequence[str] = (),
+    ) -> None:
         self.port, self.log_path = free_port(), folder / f"gunicorn-{random.randrange(10**9)}.log"
-        self.url = f"http://127.0.0.1:{self.port}"
+        LOGS.append(self.log_path)
+        self.url = f"unix:{held.getsockname()}" if held else f"http://127.0.0.1:{self.port}"
+        if held:
+            wrapper = [sys.executable, "-c", _ACTIVATE, str(held.fileno())]
         self._workers = int(env.get("WEB_CONCURRENCY", "2"))
         log = self.log_path.open("wb")
         with log:
             self.process = subprocess.Popen(
                 [
+                    *wrapper,
                     str(Path(sys.executable).with_name("gunicorn")),
                     f"--bind=127.0.0.1:{self.port}",
                     *options,
@@ -234,6 +267,7 @@ class Gunicorn:
                 env=environment(env),
                 stdout=log,
                 stderr=log,
+                pass_fds=[held.fileno()] if held else [],
             )
         try:
             wait_for(self._healthy, "gunicorn")
@@ -242,8 +276,7 @@ class Gunicorn:
             raise AssertionError(self.log) from None
 
     def _healthy(self) -> bool:
-        with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:
-            return answer.status == 200 and len(self.workers()) == self._workers
+        return ask(self.url, "/healthz").status == 200 and len(self.workers()) == self._workers
 
     @property
     def log(self) -> str:
@@ -294,6 +327,7 @@ class Nginx:
             assert old in config, f"deploy/nginx.conf has no {old!r}"
             config = config.replace(old, new)
         (folder / "nginx.conf").write_text(config)
+        LOGS.append(folder)
         self.process = subprocess.Popen(
             [
                 program("nginx"),
@@ -320,6 +354,28 @@ class Nginx:
     def log(self) -> str:
         """All that it logged, of starts, errors and requests."""
         return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(30)
+
+
+class Redis:
+    """A Redis server in memory alone, open on loopback."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        options = ["--bind", "127.0.0.1", "--save", "", "--dir", tempfile.gettempdir()]
+        self.process = subprocess.Popen(
+            [program("redis-server"), "--port", str(self.port), *options],
+            stdout=subprocess.DEVNULL,
+        )
+        wait_for(self._up, "Redis")
+
+    def _up(self) -> bool:
+        return exchange(self.port, b"PING", b"QUIT").startswith(b"+PONG")
 
     def close(self) -> None:
         if self.process.poll() is None:

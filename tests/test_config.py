@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from config import DatabaseURL, Settings, SettingsError, variables
+from config import DatabaseURL, RateLimit, Settings, SettingsError, variables
 from tests.servers import ROOT, environment
 
 DEFAULTS: dict[str, Any] = {
@@ -30,6 +30,10 @@ DEFAULTS: dict[str, Any] = {
     "TRUSTED_PROXY_HOPS": 0,
     "DEFAULT_LANGUAGE": "zh",
     "LOG_LEVEL": "INFO",
+    "LOG_FORMAT": "text",
+    "METRICS": False,
+    "RATE_LIMIT": None,
+    "RATE_LIMIT_STORAGE": "memory",
     "PORT": 8000,
     "WEB_CONCURRENCY": 2,
 }
@@ -52,6 +56,14 @@ GOOD: list[tuple[str, str, Any]] = [
     ("TRUSTED_PROXY_HOPS", "10", 10),
     ("DEFAULT_LANGUAGE", "en", "en"),
     ("LOG_LEVEL", "DEBUG", "DEBUG"),
+    ("LOG_FORMAT", "json", "json"),
+    ("METRICS", "true", True),
+    ("RATE_LIMIT", "360 per 3 minutes", RateLimit(360, 180)),
+    ("RATE_LIMIT", "1 per second", RateLimit(1, 1)),
+    ("RATE_LIMIT", "100/minute", RateLimit(100, 60)),
+    ("RATE_LIMIT", "5 per 2 days", RateLimit(5, 172800)),
+    ("RATE_LIMIT_STORAGE", "redis://:p@h:6379/0", "redis://:p@h:6379/0"),
+    ("RATE_LIMIT_STORAGE", "rediss://h", "rediss://h"),
     ("PORT", " 65535 ", 65535),
     ("WEB_CONCURRENCY", "256", 256),
 ]
@@ -73,6 +85,18 @@ BAD: list[tuple[str, list[str], str]] = [
     ("TRUSTED_PROXY_HOPS", [*WHOLE, "11"], "must be a whole number from 0 to 10"),
     ("DEFAULT_LANGUAGE", ["fr", "zh-CN"], "must be zh or en"),
     ("LOG_LEVEL", ["debug", "TRACE"], "must be DEBUG, INFO, WARNING or ERROR"),
+    ("LOG_FORMAT", ["JSON", "xml"], "must be text or json"),
+    ("METRICS", ["on"], "must be true or false"),
+    (
+        "RATE_LIMIT",
+        ["360", "0 per minute", "5 per 0 hours", "-1/second", "٣/second", "5 per week", "per day"],
+        "must be a rate such as 360 per 3 minutes, 10 per second or 100/minute",
+    ),
+    (
+        "RATE_LIMIT_STORAGE",
+        ["redis", "redis://", "redis://[h", "memcached://h"],
+        "must be memory or redis://host:6379/0",
+    ),
     ("PORT", [*WHOLE, "0", "65536"], "must be a port from 1 to 65535"),
     ("WEB_CONCURRENCY", [*WHOLE, "0", "257"], "must be a whole number from 1 to 256"),
 ]
@@ -115,6 +139,12 @@ def test_an_empty_variable_is_an_unset_one(empty: dict[str, str]) -> None:
 
     assert {name: getattr(settings, name.lower()) for name in DEFAULTS} == DEFAULTS
     assert settings.given == frozenset()
+
+
+def test_a_secret_in_an_address_is_no_part_of_how_settings_print() -> None:
+    settings = Settings.from_env({"RATE_LIMIT_STORAGE": "redis://:hunter2@h"})
+
+    assert "hunter2" not in repr(settings)
 
 
 def test_every_variable_is_tested_here() -> None:

@@ -261,3 +261,24 @@ def test_the_language_preferred_of_the_two_is_spoken(
 
     messages = {"zh": "没有这个路径", "en": "no such path"}
     assert answer.json["error"]["message"] == messages[language]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        (USAGE, "GET", 401),
+        (USAGE, "OPTIONS", 200),
+        (USAGE, "PUT", 405),
+        ("/nothing", "GET", 404),
+        ("/healthz", "GET", 200),
+        ("/openapi.json", "GET", 200),
+    ],
+)
+def test_no_answer_may_be_kept_or_taken_for_another_type(
+    client: FlaskClient, path: str, method: str, status: int
+) -> None:
+    answer = client.open(path, method=method)
+
+    assert answer.status_code == status
+    assert answer.headers.getlist("Cache-Control") == ["no-store"]
+    assert answer.headers.getlist("X-Content-Type-Options") == ["nosniff"]

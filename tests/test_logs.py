@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 from collections.abc import Iterator
 
@@ -87,3 +88,28 @@ def test_a_line_is_written_once_however_many_applications_there_are(stream: io.S
     logging.getLogger("billing").warning("heard")
 
     assert [line.split()[2:] for line in stream.getvalue().splitlines()] == [["WARNING", "heard"]]
+
+
+def test_a_traceback_is_part_of_its_line_and_redacted(stream: io.StringIO) -> None:
+    logs.init_app("INFO", "json")
+    try:
+        raise ValueError("sk-hunter2 of /usage?key=hunter2")
+    except ValueError:
+        logging.getLogger("billing").exception("internal_error", extra={"request_id": "r-1"})
+    logs.init_app("INFO")
+
+    (line,) = stream.getvalue().splitlines()
+    told = json.loads(line)
+    assert list(told) == ["time", "level", "message", "request_id", "traceback"]
+    assert (told["level"], told["message"], told["request_id"]) == (
+        "ERROR",
+        "internal_error",
+        "r-1",
+    )
+    assert told["traceback"].endswith("ValueError: sk-… of /usage?…")
+
+
+def test_the_line_for_people_ends_with_the_requests_id(stream: io.StringIO) -> None:
+    logging.getLogger("billing").error("database_unavailable: away", extra={"request_id": "r-1"})
+
+    assert stream.getvalue().endswith(" ERROR database_unavailable: away [r-1]\n")

@@ -6,8 +6,10 @@ import re
 import shlex
 
 import click
+from prometheus_client import Counter
+from prometheus_client.metrics import MetricWrapperBase
 
-from billing import create_app
+from billing import create_app, metrics
 from config import Settings, variables
 from tests.conftest import Billing
 from tests.servers import ROOT
@@ -102,3 +104,16 @@ def test_every_answer_that_is_shown_is_the_real_one(sqlite_billing: Billing) -> 
 
     assert len(real) >= 8
     assert examples() == real
+
+
+def test_the_list_of_metrics_is_what_is_counted() -> None:
+    rows = [cells(line) for line in section("Operate it") if line.startswith("| `billing_")]
+    described = {
+        (f"`{name}`", metric._documentation)
+        for metric in vars(metrics).values()
+        if isinstance(metric, MetricWrapperBase)
+        for name in [metric._name + ("_total" if isinstance(metric, Counter) else "")]
+    }
+
+    assert {tuple(row) for row in rows} == described
+    assert len(rows) == len(described)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Billing, bearer
-from tests.servers import Answer, Gunicorn, ask
+from tests.servers import Answer, Gunicorn, MariaDB, ask
 
 SUBSCRIPTION, USAGE = "/v1/dashboard/billing/subscription", "/v1/dashboard/billing/usage"
 
@@ -104,3 +104,21 @@ def site(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def socket_path(tmp_path: Path) -> Path:
     """Where a server may make a unix socket."""
     return tmp_path / "gunicorn.sock"
+
+
+def prepared(billing: Billing) -> str:
+    """A key whose figures are drill.RIGHT's."""
+    billing.user("alice")
+    token = billing.token("alice", "--quota", "50000000")
+    billing.run("usage", "record", str(token["id"]), "--model", "m", "--quota", "12500000")
+    return token["key"]
+
+
+@pytest.fixture
+def on_mariadb(mariadb: MariaDB) -> Iterator[Billing]:
+    """A database with our tables, on MariaDB alone."""
+    with mariadb.database() as url:
+        billing = Billing(url)
+        billing.run("init")
+        yield billing
+        billing.close()

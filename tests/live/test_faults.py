@@ -15,8 +15,6 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.conftest import Billing, bearer
 from tests.live.conftest import SUBSCRIPTION, UNAVAILABLE, UNREADABLE, USAGE, is_unreadable
 from tests.servers import ROOT, Answer, Gunicorn, MariaDB, ask, environment, wait_for
@@ -52,20 +50,10 @@ class Traffic:
             thread.join()
 
 
-@pytest.fixture
-def on_mariadb(mariadb: MariaDB) -> Iterator[Billing]:
-    """A prepared database on MariaDB, with a token."""
-    with mariadb.database() as url:
-        billing = Billing(url)
-        billing.run("init")
-        billing.user()
-        yield billing
-        billing.close()
-
-
 def test_callers_ride_out_a_restart_of_the_database(
     mariadb: MariaDB, on_mariadb: Billing, gunicorn: Callable[..., Gunicorn]
 ) -> None:
+    on_mariadb.user()
     key = on_mariadb.token()["key"]
     server = gunicorn({**on_mariadb.env, **TIMEOUT})
     workers, traffic = server.workers(), Traffic(server, key)
@@ -170,6 +158,7 @@ def _timed(server: Gunicorn, path: str, key: str) -> tuple[float, Answer]:
 def test_a_frozen_database_is_503_soon_and_then_at_once(
     mariadb: MariaDB, on_mariadb: Billing, gunicorn: Callable[..., Gunicorn]
 ) -> None:
+    on_mariadb.user()
     key = on_mariadb.token()["key"]
     server = gunicorn({**on_mariadb.env, **TIMEOUT, "WEB_CONCURRENCY": "1"})
     assert ask(server.url, USAGE, bearer(key)).status == 200
@@ -188,6 +177,7 @@ def test_a_frozen_database_is_503_soon_and_then_at_once(
 def test_a_frozen_database_keeps_nobody_from_healthz(
     mariadb: MariaDB, on_mariadb: Billing, gunicorn: Callable[..., Gunicorn]
 ) -> None:
+    on_mariadb.user()
     key = on_mariadb.token()["key"]
     server = gunicorn({**on_mariadb.env, **TIMEOUT})
     workers = server.workers()

@@ -6,10 +6,13 @@ import json
 import os
 import shlex
 import signal
+import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +21,7 @@ import pytest
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import SUBSCRIPTION, USAGE, Site, fill
-from tests.servers import ROOT, Gunicorn, Nginx, ask, exchange, program
+from tests.servers import ROOT, Answer, Gunicorn, Nginx, ask, exchange, program
 
 #: 502, 503 and 504 on our two routes, and elsewhere.
 UNAVAILABLE = {
@@ -124,7 +127,13 @@ def test_an_allow_list_sees_the_address_that_nginx_saw(
 @pytest.mark.parametrize(
     ("language", "message"), [("zh-CN", "没有这个路径"), ("en-US,en", "no such path")]
 )
-@pytest.mark.parametrize("path", ["/", "/v1/chat/completions", "/x.html", "/healthz/x"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/v1/chat/completions", "/x.html", "/healthz/x"),
+        *("/metrics", "/openapi.json", "/v1/dashboard/billing/../../../metrics", "/%6detrics"),
+    ],
+)
 def test_what_is_not_ours_is_not_found(
     front: Front, path: str, language: str, message: str
 ) -> None:
@@ -211,6 +220,8 @@ def _is_unavailable(nginx: Nginx, path: str, status: int) -> None:
     assert answer.headers.get_all("Access-Control-Allow-Origin") == ["*"]
     assert answer.headers["Access-Control-Expose-Headers"] == "X-Request-Id, Retry-After"
     assert answer.headers["Retry-After"] == "2"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 def test_a_service_that_is_down_is_502(
@@ -284,3 +295,21 @@ def test_nginx_logs_neither_query_strings_nor_keys(
         assert '"GET /v1/dashboard/billing/usage" ' in nginx.log
         assert not [secret for secret in secrets if secret in nginx.log]
         assert "?" not in nginx.log
+
+
+def test_clients_that_dribble_their_requests_starve_nobody(front: Front) -> None:
+    with ExitStack() as stack:
+        for _ in range(200):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", front.nginx.port)))
+            slow.sendall(b"GET /v1/dashboard/billing/usage HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        began = time.monotonic()
+        answers = [front_answer(front) for _ in range(20)]
+        took = time.monotonic() - began
+
+    assert {answer.status for answer in answers} == {200}
+    # Not one of them waited for a time limit.
+    assert took < 5
+
+
+def front_answer(front: Front) -> Answer:
+    return ask(front.nginx.url, USAGE, front.site.headers("example"))

@@ -1,0 +1,201 @@
+"""No request is lost to a restart, a reload or a worker's end, as far as a server can help it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Billing, bearer
+from tests.live.conftest import USAGE, prepared
+from tests.live.drill import LONGEST, RIGHT, STARTING, TIMEOUT, Drill
+from tests.servers import ROOT, Gunicorn, MariaDB, Nginx, ask, program, wait_for
+
+Start = Callable[..., Gunicorn]
+
+
+def test_a_reload_under_load_loses_nothing(sqlite_billing: Billing, gunicorn: Start) -> None:
+    key = prepared(sqlite_billing)
+    server = gunicorn({**sqlite_billing.env, **TIMEOUT})
+    before = set(server.workers())
+
+    with Drill(server.url, key, RIGHT) as drill:
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: before.isdisjoint(server.workers()), "the new workers")
+        drill.until(200, 20)
+
+    drill.check(longest=LONGEST + STARTING)
+
+
+def test_a_killed_worker_is_replaced_and_costs_no_more_than_its_request(
+    billing: Billing, gunicorn: Start
+) -> None:
+    key = prepared(billing)
+    billing.close()
+    server = gunicorn({**billing.env, **TIMEOUT})
+
+    with Drill(server.url, key, RIGHT) as drill:
+        for _ in range(3):
+            worker = server.workers()[0]
+            os.kill(worker, signal.SIGKILL)
+            wait_for(
+                lambda gone=worker: gone not in server.workers() and len(server.workers()) == 2,
+                "another worker",
+            )
+            drill.recovered()
+
+    drill.check(lost=True, longest=LONGEST + STARTING)
+    assert sum(seen.answer is None for seen in drill.seen) <= 3
+
+
+def test_a_stop_lets_the_request_in_hand_be_answered(
+    mariadb: MariaDB, on_mariadb: Billing, gunicorn: Start
+) -> None:
+    key = prepared(on_mariadb)
+    on_mariadb.close()
+    server = gunicorn({**on_mariadb.env, "DATABASE_TIMEOUT": "5"})
+    name = on_mariadb.env["DATABASE_URL"].rpartition("/")[2]
+    answers: list[Any] = []
+
+    def caller() -> None:
+        answers.append(ask(server.url, USAGE, bearer(key)))
+
+    waiting = threading.Thread(target=caller)
+    with mariadb.connect(name) as connection, connection.cursor() as cursor:
+        cursor.execute("LOCK TABLES tokens WRITE")
+        waiting.start()
+        waits = (
+            "SELECT 1 FROM information_schema.processlist"
+            " WHERE user = 'billing' AND db = %s AND command = 'Query'"
+        )
+        wait_for(lambda: mariadb.execute(waits, name), "the request to wait", 10)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        cursor.execute("UNLOCK TABLES")
+    waiting.join()
+
+    assert (answers[0].status, answers[0].body) == (200, RIGHT[USAGE])
+    assert server.process.wait(10) == 0
+
+
+def test_a_stop_under_load_cuts_no_answer_short(sqlite_billing: Billing, gunicorn: Start) -> None:
+    """Callers who were still queued are refused or reset; nobody gets half an answer."""
+    key = prepared(sqlite_billing)
+    server = gunicorn({**sqlite_billing.env, **TIMEOUT})
+
+    with Drill(server.url, key, RIGHT, callers=8) as drill:
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(30)
+        drill.until(None, 5)
+
+    assert not [seen for seen in drill.seen if seen.cut]
+    drill.check(lost=True, longest=LONGEST + STARTING)
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[socket.socket]:
+    """A listening socket, held as systemd holds the one of deploy/billing.socket."""
+    unit = (ROOT / "deploy" / "billing.socket").read_text()
+    backlog = int(re.findall(r"(?m)^Backlog=(\d+)", unit)[0])
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "gunicorn.sock"))
+        listening.listen(backlog)
+        yield listening
+
+
+@pytest.fixture
+def nginx(held: socket.socket, tmp_path: Path) -> Iterator[Nginx]:
+    (tmp_path / "nginx").mkdir()
+    server = Nginx(tmp_path / "nginx", Path(held.getsockname()), {"rate=100r/s": "rate=9999r/s"})
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("front", ["socket", "nginx"])
+def test_a_restart_of_a_service_whose_socket_is_held_loses_nothing(
+    sqlite_billing: Billing,
+    gunicorn: Start,
+    held: socket.socket,
+    front: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    key = prepared(sqlite_billing)
+    server = gunicorn({**sqlite_billing.env, **TIMEOUT}, held=held)
+    url = server.url if front == "socket" else request.getfixturevalue("nginx").url
+
+    with Drill(url, key, RIGHT, callers=4) as drill:
+        server.process.send_signal(signal.SIGTERM)
+        server.process.wait(30)
+        gunicorn({**sqlite_billing.env, **TIMEOUT}, held=held)
+        drill.until(200, 20)
+
+    assert not [seen for seen in drill.seen if seen.answer is None or seen.answer.status != 200]
+    assert all(seen.answer and seen.answer.body in (*RIGHT.values(), OK) for seen in drill.seen)
+
+
+OK = b'{"status":"ok"}\n'
+
+
+def test_of_two_instances_behind_nginx_each_may_restart_unnoticed(
+    sqlite_billing: Billing, gunicorn: Start, tmp_path: Path
+) -> None:
+    key = prepared(sqlite_billing)
+    sockets = [tmp_path / "one.sock", tmp_path / "two.sock"]
+    bound = [(f"--bind=unix:{path}",) for path in sockets]
+    servers = [gunicorn({**sqlite_billing.env, **TIMEOUT}, *options) for options in bound]
+    one, two = (f"server unix:{path};" for path in sockets)
+    (tmp_path / "nginx").mkdir()
+    both = f"{one} {two}".replace(";", " max_fails=0;")
+    changes = {f"{one}  # set": both, "rate=100r/s": "rate=9999r/s"}
+    nginx = Nginx(tmp_path / "nginx", sockets[0], changes)
+    try:
+        with Drill(nginx.url, key, RIGHT, callers=4) as drill:
+            servers[0].process.send_signal(signal.SIGTERM)
+            servers[0].process.wait(30)
+            drill.until(200, 20)
+            gunicorn({**sqlite_billing.env, **TIMEOUT}, *bound[0])
+            servers[1].process.send_signal(signal.SIGTERM)
+            servers[1].process.wait(30)
+            drill.until(200, 20)
+    finally:
+        nginx.close()
+
+    drill.check(longest=LONGEST + STARTING)
+
+
+def test_systemd_takes_the_units_and_knows_every_line(tmp_path: Path) -> None:
+    verify = [program("systemd-analyze"), "verify"]
+    for name in ("billing.service", "billing.socket"):
+        text = (ROOT / "deploy" / name).read_text()
+        # What a real machine has, and this one has elsewhere.
+        here = str(Path(program("true")))
+        text = re.sub(r"/srv/billing/\.venv/bin/\w+", here, text)
+        text = text.replace("/srv/billing", str(tmp_path)).replace("User=billing", "User=root")
+        (tmp_path / name).write_text(text)
+        verify.append(str(tmp_path / name))
+
+    result = subprocess.run(verify, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "NoNewPrivileges=yes",
+        "ProtectSystem=strict",
+        "PrivateTmp=yes",
+        "ReadWritePaths=/srv/billing",
+    ],
+)
+def test_the_unit_is_hardened(line: str) -> None:
+    assert line in (ROOT / "deploy" / "billing.service").read_text().splitlines()
