@@ -79,6 +79,10 @@ def start_nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
         (USAGE, "disabled", "GET"),
         (USAGE, "", "OPTIONS"),
         ("/v1/dashboard/billing/nothing", "example", "GET"),
+        ("/dashboard/billing", "", "GET"),
+        ("//v1/dashboard//billing/", "", "GET"),
+        ("/v1/dashboard/billing/panel/panel.js", "", "GET"),
+        ("/dashboard/billing/panel/nothing.js", "", "GET"),
         ("//healthz/", "", "GET"),
         ("/readyz", "", "GET"),
     ],
@@ -119,7 +123,9 @@ def test_an_allow_list_sees_the_address_that_nginx_saw(
 @pytest.mark.parametrize(
     ("language", "message"), [("zh-CN", "没有这个路径"), ("en-US,en", "no such path")]
 )
-@pytest.mark.parametrize("path", ["/", "/v1/chat/completions", "/x.html", "/healthz/x"])
+@pytest.mark.parametrize(
+    "path", ["/", "/v1/chat/completions", "/x.html", "/healthz/x", "/dashboard/billings"]
+)
 def test_what_is_not_ours_is_not_found(
     front: Front, path: str, language: str, message: str
 ) -> None:
