@@ -237,6 +237,12 @@ def rate_limit_storage(text: str) -> str:
     return text
 
 
+def symbol(text: str) -> str:
+    if len(text) > 8 or not text.isprintable():
+        raise ValueError
+    return text
+
+
 def variable(
     parse: Callable[[str], Any], default: str, accepts: str, meaning: str, *, secret: bool = False
 ) -> Any:
@@ -293,6 +299,12 @@ class Settings:
     custom_exchange_rate: Fraction = variable(
         number, "1", "a number above 0", "Units for a dollar, when `DISPLAY_UNIT=CUSTOM`."
     )
+    custom_currency_symbol: str = variable(
+        symbol,
+        "¤",
+        "up to 8 printable characters",
+        "What the panel writes before amounts, when `DISPLAY_UNIT=CUSTOM`.",
+    )
     billing_scope: str = variable(
         one_of("token", "account"),
         "token",
@@ -320,6 +332,9 @@ class Settings:
         "60",
         "seconds from 1 to 86400",
         "Attached: how often the gateway's options and columns are read again.",
+    )
+    panel: bool = variable(
+        boolean, "true", "true or false", "Serve the page for people at `/dashboard/billing/`."
     )
     default_language: str = variable(
         one_of("zh", "en"),

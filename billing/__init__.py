@@ -46,5 +46,10 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(organization, url_prefix="/v1/organization")
     app.register_blueprint(health)
     app.register_blueprint(openapi)
+    if settings.panel:
+        from billing.panel import panel
+
+        app.register_blueprint(panel, url_prefix="/dashboard/billing")
+        app.register_blueprint(panel, url_prefix="/v1/dashboard/billing", name="v1_panel")
     cli.init_app(app)
     return app

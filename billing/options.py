@@ -27,6 +27,9 @@ def variables(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
             found["DISPLAY_UNIT"] = "USD" if value == "true" else "TOKENS"
         elif key == "general_setting.quota_display_type":
             found["DISPLAY_UNIT"] = value if value in _UNITS else "USD"
+        elif key == "general_setting.custom_currency_symbol":
+            if value.isprintable() and value.strip():
+                found["CUSTOM_CURRENCY_SYMBOL"] = value.strip()[:8]
         elif key == "DisplayTokenStatEnabled":
             found["BILLING_SCOPE"] = "token" if value == "true" else "account"
     return found

@@ -41,6 +41,16 @@ def test_only_the_exact_text_true_is_true(text: str, scope: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("saved", "symbol"),
+    [("₿", "₿"), (" R$ ", "R$"), ("long-winded", "long-win"), ("", None), ("a\nb", None)],
+)
+def test_a_symbol_that_can_be_shown_is_taken(saved: str, symbol: str | None) -> None:
+    found = variables([("general_setting.custom_currency_symbol", saved)])
+
+    assert found.get("CUSTOM_CURRENCY_SYMBOL") == symbol
+
+
+@pytest.mark.parametrize(
     ("options", "limit", "usage"),
     [
         ({}, 0.002, 0.05),

@@ -87,6 +87,10 @@ def start_nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
         (USAGE, "disabled", "GET"),
         (USAGE, "", "OPTIONS"),
         ("/v1/dashboard/billing/nothing", "example", "GET"),
+        ("/dashboard/billing", "", "GET"),
+        ("//v1/dashboard//billing/", "", "GET"),
+        ("/v1/dashboard/billing/panel/panel.js", "", "GET"),
+        ("/dashboard/billing/panel/nothing.js", "", "GET"),
         ("//healthz/", "", "GET"),
         ("/readyz", "", "GET"),
     ],
@@ -130,7 +134,7 @@ def test_an_allow_list_sees_the_address_that_nginx_saw(
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "/v1/chat/completions", "/x.html", "/healthz/x"),
+        *("/", "/v1/chat/completions", "/x.html", "/healthz/x", "/dashboard/billings"),
         *("/metrics", "/openapi.json", "/v1/dashboard/billing/../../../metrics", "/%6detrics"),
     ],
 )

@@ -1,0 +1,217 @@
+// What the page says, in both languages, and how it writes amounts, days and times.
+
+const english = {
+  title: "Balance and usage",
+  language: "中文",
+  lead: "What is left of a key, until when, and where it went.",
+  key: "API key or access token",
+  keyHelp: "Sent to this site only, and only in a header; forgotten when the tab is closed or reloaded, unless you tick the box.",
+  user: "User id",
+  userHelp: "The user id is needed with an access token; leave it empty for an API key.",
+  show: "Show",
+  remember: "Remember in this tab",
+  footer: "Days are UTC. Times are your own.",
+  loading: "Loading…",
+  retry: "Try again",
+  refresh: "Refresh",
+  other: "Another key",
+  ends: (tail) => `key ending in ${tail}`,
+
+  remaining: "Remaining",
+  used: "Used",
+  limit: "Limit",
+  unlimited: "Unlimited",
+  usedOf: (used, limit) => `${used} used of ${limit}`,
+  usedShare: (share) => `${share} used`,
+  active: "Active",
+  exhausted: "Used up",
+  expired: "Expired",
+  soon: "Expires soon",
+  never: "Never expires",
+  expires: (when) => `Expires ${when}`,
+  ended: (when) => `Expired ${when}`,
+  units: { USD: "in US dollars", CNY: "in yuan", TOKENS: "in quota units", CUSTOM: "in the site's own unit" },
+  unitUnknown: "The site's unit is not known just now: these are plain figures. Reload the page to learn it.",
+
+  daily: "Usage by day",
+  range: "Range",
+  ranges: { 7: "7 days", 30: "30 days", 90: "90 days", month: "This month", custom: "Custom" },
+  from: "From",
+  to: "To",
+  apply: "Apply",
+  badRange: "Choose a first day and a last day that is not before it, 366 days at the most.",
+  nothing: "Nothing was used in these days.",
+  chart: "Usage by day: use the arrow keys to read each day",
+  total: "Total",
+  rest: "Other models",
+  unnamed: "(no name)",
+  model: "Model",
+  cost: "Cost",
+  share: "Share",
+  byModel: "By model",
+  csv: "Download CSV",
+
+  grants: "Grants and subscriptions",
+  grant: "Grant",
+  amount: "Amount",
+  since: "Since",
+  until: "Expiry",
+  kinds: { subscription: "Subscription", redemption: "Redeemed code", topup: "Top-up", credit: "Credit", account: "Everything else", token: "Key" },
+  dash: "–",
+
+  noDaily: {
+    elsewhere: "Daily figures are not to be had: this site keeps its logs where the service cannot read them. The figures above are complete.",
+    slow: "Daily figures took too long to read, or their database is away. The figures above are right.",
+    busy: (seconds) => `Daily figures: too many requests just now. Try again in ${seconds} s.`,
+    other: (status) => `Daily figures could not be read (${status}). The figures above are right.`,
+  },
+
+  errors: {
+    empty: ["No key yet", "Paste an API key or an access token first."],
+    malformed: ["This is no key", "It has blanks or letters that no key has: perhaps more than the key was copied."],
+    badUser: ["This is no user id", "A user id is a whole number."],
+    invalid_api_key: ["No such key", "The site does not know it: check that it is whole and not deleted. An access token needs its user's id beside it."],
+    api_key_disabled: ["This key is switched off", "It exists, but somebody disabled it: enable it on the site, or use another."],
+    user_mismatch: ["Wrong user id", "The key belongs to another user: correct the id, or leave it empty for an API key."],
+    noUser: ["The user id is missing", "This site wants the id of the key's user beside every key."],
+    user_disabled: ["This user is disabled", "The key is right, but its user is switched off: ask the site's administrator."],
+    ip_not_allowed: ["Your address is not allowed", "The key may only be used from some addresses, and yours is not among them."],
+    rate_limited: ["Too many requests", (seconds) => `Nothing is wrong with the key. Try again in ${seconds} s.`],
+    database: ["The database is away", "The key was not judged, and no figure is known just now. This usually passes by itself."],
+    broken: ["The service cannot read its database", "Only the site's administrator can mend this; nothing is wrong with the key."],
+    service: ["The service is away", "It did not answer; nothing is known of the key or its figures. This usually passes by itself."],
+    offline: ["You are offline", "Your device has no connection. Try again when it is back."],
+    unexpected: ["An answer that makes no sense", (status, message) => `The site answered ${status}${message ? `: ${message}` : ", which is not this service's answer"}.`],
+  },
+};
+
+const chinese = {
+  title: "余额与用量",
+  language: "English",
+  lead: "查看令牌的剩余额度、有效期和用量去向。",
+  key: "API 令牌或系统访问令牌",
+  keyHelp: "只发送给本站，且只放在请求头中；关闭或刷新标签页后即忘记，除非勾选“在此标签页中记住”。",
+  user: "用户 ID",
+  userHelp: "使用系统访问令牌时须填写用户 ID；使用 API 令牌时留空。",
+  show: "查看",
+  remember: "在此标签页中记住",
+  footer: "日期按 UTC 划分，时刻按您所在的时区。",
+  loading: "加载中…",
+  retry: "重试",
+  refresh: "刷新",
+  other: "换一个令牌",
+  ends: (tail) => `尾号 ${tail} 的令牌`,
+
+  remaining: "剩余",
+  used: "已用",
+  limit: "总额度",
+  unlimited: "无限额度",
+  usedOf: (used, limit) => `已用 ${used}，共 ${limit}`,
+  usedShare: (share) => `已用 ${share}`,
+  active: "正常",
+  exhausted: "额度已用尽",
+  expired: "已过期",
+  soon: "即将过期",
+  never: "永不过期",
+  expires: (when) => `${when}过期`,
+  ended: (when) => `已于${when}过期`,
+  units: { USD: "单位：美元", CNY: "单位：人民币元", TOKENS: "单位：额度点数", CUSTOM: "单位：本站自定" },
+  unitUnknown: "暂时无法得知本站的单位，以下为原始数字。刷新页面后可再次获取。",
+
+  daily: "每日用量",
+  range: "时间范围",
+  ranges: { 7: "7 天", 30: "30 天", 90: "90 天", month: "本月", custom: "自定义" },
+  from: "从",
+  to: "到",
+  apply: "应用",
+  badRange: "请选择起止日期：结束日期不能早于开始日期，最多 366 天。",
+  nothing: "这些天没有用量。",
+  chart: "每日用量：用方向键逐日查看",
+  total: "合计",
+  rest: "其他模型",
+  unnamed: "（无名称）",
+  model: "模型",
+  cost: "费用",
+  share: "占比",
+  byModel: "按模型",
+  csv: "下载 CSV",
+
+  grants: "额度来源与订阅",
+  grant: "来源",
+  amount: "额度",
+  since: "开始",
+  until: "到期",
+  kinds: { subscription: "订阅", redemption: "兑换码", topup: "充值", credit: "赠送额度", account: "其余", token: "令牌" },
+  dash: "–",
+
+  noDaily: {
+    elsewhere: "无法提供每日用量：本站的日志存放在服务读不到的地方。以上数字是完整的。",
+    slow: "每日用量读取超时，或其数据库暂时不可用。以上数字仍然正确。",
+    busy: (seconds) => `每日用量：请求过于频繁，请在 ${seconds} 秒后重试。`,
+    other: (status) => `每日用量读取失败（${status}）。以上数字仍然正确。`,
+  },
+
+  errors: {
+    empty: ["还没有填写令牌", "请先粘贴 API 令牌或系统访问令牌。"],
+    malformed: ["这不是令牌", "其中有令牌不会包含的空格或字符，可能多复制了内容。"],
+    badUser: ["这不是用户 ID", "用户 ID 是一个整数。"],
+    invalid_api_key: ["没有这个令牌", "本站不认识它：请检查是否完整、是否已被删除。系统访问令牌须同时填写其用户 ID。"],
+    api_key_disabled: ["该令牌已被禁用", "令牌存在，但已被停用：请在本站启用它，或换一个令牌。"],
+    user_mismatch: ["用户 ID 不对", "该令牌属于另一位用户：请更正 ID；使用 API 令牌时可留空。"],
+    noUser: ["缺少用户 ID", "本站要求每个令牌都同时填写其用户 ID。"],
+    user_disabled: ["该用户已被禁用", "令牌没有错，但其用户已被停用：请联系本站管理员。"],
+    ip_not_allowed: ["您的地址不在允许范围内", "该令牌只允许从特定地址使用，而您的地址不在其中。"],
+    rate_limited: ["请求过于频繁", (seconds) => `令牌没有问题，请在 ${seconds} 秒后重试。`],
+    database: ["数据库暂时不可用", "尚未核对令牌，目前得不到任何数字。通常会自行恢复。"],
+    broken: ["服务无法读取数据库", "只有本站管理员能修复；令牌没有问题。"],
+    service: ["服务暂时不可用", "服务没有应答，令牌与数字均未知。通常会自行恢复。"],
+    offline: ["您已离线", "设备没有网络连接，请恢复后重试。"],
+    unexpected: ["无法理解的应答", (status, message) => `本站应答 ${status}${message ? `：${message}` : "，这不是本服务的应答"}。`],
+  },
+};
+
+/** Seconds in each unit of time, and from how many on it is used. */
+const UNITS = [
+  [31557600, "year", 63115200],
+  [86400, "day", 172800],
+  [3600, "hour", 7200],
+  [60, "minute", 0],
+];
+
+const wanted = navigator.languages ?? [navigator.language];
+
+/** The texts of one language, and its ways to write things. `money` is the page's data attributes. */
+export function wording(language, money) {
+  const t = language === "zh" ? chinese : english;
+  const locale = wanted.find((each) => each.startsWith(language)) ?? (language === "zh" ? "zh-CN" : "en");
+  const whole = money.unit === "TOKENS";
+  // Cents at least; of amounts below ten cents, two digits that say something.
+  const decimals = (size) => (size === 0 || size >= 0.1 ? 2 : Math.min(1 - Math.floor(Math.log10(size)), 12));
+  const number = (size) =>
+    new Intl.NumberFormat(locale, whole ? { maximumFractionDigits: 0 } : { minimumFractionDigits: 2, maximumFractionDigits: decimals(size) }).format(size);
+  const percent = new Intl.NumberFormat(locale, { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+  const moment = new Intl.DateTimeFormat(locale, {
+    year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", timeZoneName: "short",
+  });
+  const day = new Intl.DateTimeFormat(locale, { year: "numeric", month: "short", day: "numeric", timeZone: "UTC" });
+  const short = new Intl.DateTimeFormat(locale, { month: "numeric", day: "numeric", timeZone: "UTC" });
+  const relative = new Intl.RelativeTimeFormat(locale, { numeric: "always" });
+  return {
+    t,
+    locale: language === "zh" ? "zh-CN" : locale,
+    // Sums of doubles carry noise in their last digits, which must not decide a rounding.
+    amount: (value) => `${value < 0 ? "−" : ""}${money.symbol ?? ""}${number(Number(Math.abs(value).toPrecision(14)))}`,
+    share: (value) => percent.format(value),
+    moment: (seconds) => moment.format(seconds * 1000),
+    day: (seconds) => day.format(seconds * 1000),
+    shortDay: (seconds) => short.format(seconds * 1000),
+    relative: (seconds) => {
+      const size = Math.abs(seconds);
+      const [length, name] = UNITS.find(([, , from]) => size >= from);
+      return relative.format(Math.trunc(seconds / length), name);
+    },
+  };
+}
+
+export const firstLanguage = () =>
+  wanted.map((each) => each.slice(0, 2).toLowerCase()).find((each) => each === "zh" || each === "en") ?? "en";

@@ -1,0 +1,190 @@
+"""What people see when there is no answer: each failure in its own words, and never a figure."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Billing
+from tests.live.conftest import Site
+from tests.panel.conftest import PAGE, Panel, fill_with_days
+from tests.servers import Gunicorn, Nginx, program
+
+#: Whose key (or what is pasted), the user's id beside it, and the words.
+REFUSALS = {
+    "empty": ("", "", "No key yet"),
+    "malformed": ("sk-two words", "", "This is no key"),
+    "malformed-zh": ("sk-密钥", "", "This is no key"),
+    "bad-user": ("busy", "alice", "This is no user id"),
+    "unknown": ("sk-unknown", "", "No such key"),
+    "revoked": ("revoked", "", "No such key"),
+    "disabled": ("disabled", "", "This key is switched off"),
+    "wrong-user": ("busy", "77", "Wrong user id"),
+    "disabled-user": ("of a disabled user", "", "This user is disabled"),
+    "address": ("elsewhere", "", "Your address is not allowed"),
+}
+
+
+def tells(screen: Panel, title: str) -> None:
+    """The screen says so, in an alert, and shows no figure; there is a way on."""
+    screen.shows("#told[role=alert] h2", title)
+    assert screen.page.locator("#shown").inner_text() == ""
+    assert screen.page.locator("#ask").is_visible()
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refused_key_is_told_why(panel: Callable[..., Panel], site: Site, name: str) -> None:
+    key, user_id, title = REFUSALS[name]
+
+    screen = panel().open().ask(site.keys.get(key, key), user_id)
+
+    tells(screen, title)
+    screen.save(f"error-{name}")
+
+
+def test_an_access_token_without_its_users_id_is_told_what_is_missing(
+    panel: Callable[..., Panel], site: Site
+) -> None:
+    screen = panel().open().ask(site.access_token)
+
+    tells(screen, "No such key")
+    screen.shows("#told", "An access token needs its user's id beside it")
+    screen.ask(site.access_token, site.user_id).shows(".figure", "$175.00")
+
+
+def test_the_reasons_are_told_in_chinese_too(panel: Callable[..., Panel], site: Site) -> None:
+    screen = panel(locale="zh-CN").open().ask(site.keys["disabled"])
+
+    tells(screen, "该令牌已被禁用")
+    screen.save("error-disabled-chinese")
+
+
+@pytest.fixture
+def billing(tmp_path: Path) -> Billing:
+    """A database that a test may take away."""
+    held = Billing(f"sqlite:///{tmp_path / 'billing.db'}")
+    held.run("init")
+    return held
+
+
+def test_while_the_database_is_away_the_page_says_so_and_can_try_again(
+    panel: Callable[..., Panel],
+    billing: Billing,
+    gunicorn: Callable[..., Gunicorn],
+    tmp_path: Path,
+) -> None:
+    _, keys = fill_with_days(billing)
+    billing.close()
+    server = gunicorn(billing.env)
+    database, away = tmp_path / "billing.db", tmp_path / "away.db"
+    database.rename(away)
+
+    screen = panel(server.url).open().ask(keys["example"])
+
+    tells(screen, "The database is away")
+    screen.save("error-database")
+    away.rename(database)
+    screen.press("Try again")
+    screen.shows(".figure", "$75.00")
+
+
+def test_when_the_service_stops_the_page_says_so_and_can_try_again(
+    panel: Callable[..., Panel], billing: Billing, gunicorn: Callable[..., Gunicorn], tmp_path: Path
+) -> None:
+    billing.user()
+    key = billing.token("alice", "--quota", "500000")["key"]
+    billing.close()
+    server = gunicorn(billing.env)
+    screen = panel(server.url).open().ask(key)
+    screen.shows(".figure", "$1.00")
+
+    server.close()
+    screen.press("Refresh")
+
+    tells(screen, "The service is away")
+    screen.save("error-service")
+
+
+def test_a_service_behind_nginx_that_hangs_or_is_down_is_away(
+    panel: Callable[..., Panel], behind_nginx: tuple[Nginx, Gunicorn], site: Site
+) -> None:
+    nginx, server = behind_nginx
+    screen = panel(nginx.url).open()
+
+    for pid in [*server.workers(), server.process.pid]:
+        os.kill(pid, signal.SIGKILL)
+    server.process.wait()
+    screen.ask("sk-whatever")
+
+    tells(screen, "The service is away")
+
+
+def test_an_offline_browser_says_so_and_goes_on_when_it_is_back(
+    panel: Callable[..., Panel], site: Site
+) -> None:
+    screen = panel().open()
+    screen.context.set_offline(True)
+
+    screen.ask(site.keys["example"])
+
+    tells(screen, "You are offline")
+    screen.save("error-offline")
+    screen.context.set_offline(False)
+    screen.press("Try again")
+    screen.shows(".figure", "$75.00")
+
+
+@pytest.fixture
+def behind_nginx(
+    billing: Billing, gunicorn: Callable[..., Gunicorn], tmp_path: Path
+) -> Iterator[tuple[Nginx, Gunicorn]]:
+    """nginx with deploy/nginx.conf and a low limit: the page and one load of it pass."""
+    program("nginx")
+    billing.user()
+    billing.close()
+    server = gunicorn(billing.env, f"--bind=unix:{tmp_path}/socket")
+    (tmp_path / "nginx").mkdir()
+    changes = {"rate=100r/s": "rate=1r/m", "burst=200 nodelay": "burst=10 nodelay"}
+    nginx = Nginx(tmp_path / "nginx", tmp_path / "socket", changes)
+    yield nginx, server
+    nginx.close()
+
+
+def test_too_many_requests_are_told_with_the_seconds_to_wait(
+    panel: Callable[..., Panel], behind_nginx: tuple[Nginx, Gunicorn], billing: Billing
+) -> None:
+    nginx, _ = behind_nginx
+    key = billing.token("alice", "--quota", "500000")["key"]
+    billing.close()
+    screen = panel(nginx.url).open(PAGE.rstrip("/")).ask(key)
+    screen.shows(".figure", "$1.00")
+
+    screen.press("Refresh")
+
+    tells(screen, "Too many requests")
+    screen.shows("#told", "Try again in 2 s.")
+    screen.save("error-too-many")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ('{"object":"list"}', "The site answered 200"),
+        ('{"object":"list","hard_limit_usd":null,"total_usage":null}', "The site answered 200"),
+        ("<html>the gateway's own page</html>", "The site answered 200"),
+    ],
+)
+def test_an_answer_without_figures_is_no_zero(
+    panel: Callable[..., Panel], site: Site, body: str, words: str
+) -> None:
+    screen = panel().open()
+    screen.page.route("**/subscription", lambda route: route.fulfill(body=body))
+
+    screen.ask(site.keys["example"])
+
+    tells(screen, "An answer that makes no sense")
+    screen.shows("#told", words)
