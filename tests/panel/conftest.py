@@ -26,6 +26,7 @@ expect.set_options(timeout=PATIENCE)
 
 DAY = 86400
 TODAY = int(time.time()) // DAY * DAY
+NOON = TODAY + DAY // 2
 
 MODELS = ["gpt-4o", "claude-sonnet-4", "deepseek-chat", "gemini-2.5-pro", "qwen3-max", "o4-mini"]
 MODELS += ["glm-4.6", "文心-4.5", "=cmd()"]
@@ -95,6 +96,8 @@ class Panel:
         self.context = browser.new_context(base_url=url, **given)
         self.context.set_default_timeout(PATIENCE)
         self.page: Page = self.context.new_page()
+        # A midnight during the tests is none on the screen.
+        self.page.add_init_script(f"Date.now = () => {NOON * 1000}")
         self.requests: list[Any] = []
         self.console: list[str] = []
         self.errors: list[str] = []
