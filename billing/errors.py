@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, ClassVar
 
-from flask import Flask, Response, g, make_response, request
+from flask import Flask, Response, make_response, request
 from marshmallow import Schema, fields, post_dump
 from werkzeug.exceptions import HTTPException
 
@@ -149,7 +149,7 @@ def init_app(app: Flask, language: str) -> None:
 
     def render(error: BillingError) -> Response:
         if error.status >= 500:
-            log.error("%s: %s [%s]", error.code, error, g.get("request_id", "-"))
+            log.error("%s: %s [%s]", error.code, error, request.headers.get("X-Request-Id", "-"))
         type, code, messages = error.type, error.code, (error.zh, error.en)
         view = (request.endpoint or "").rpartition(".")[2]
         if error.status >= 500 and view in _UNREADABLE:
