@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from flask import Flask
-from flask.json.provider import DefaultJSONProvider
 
 from billing import cli, errors, http, logs, service
+from billing.app import PlainFlask
 from billing.health import health
 from billing.views import billing, organization
 from config import Settings
 
 
-class PlainJSON(DefaultJSONProvider):
-    """UTF-8 as it is, keys in the documented order."""
-
-    compact = True
-
-    def __init__(self, app: Flask) -> None:
-        super().__init__(app)
-        # Kept: the module's own dumps makes an encoder for every body.
-        encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=self.default)
-        self._encode = encoder.encode
-
-    def dumps(self, obj: Any, **_: Any) -> str:
-        return self._encode(obj)
-
-
 def create_app(settings: Settings) -> Flask:
     """The application. Touches no network and no file, so the database may be away."""
-    app = Flask(__name__, static_folder=None)
+    app = PlainFlask(__name__, static_folder=None)
     app.url_map.strict_slashes = False
-    app.json = PlainJSON(app)
     logs.init_app(settings.log_level)
     if "postgresql" in {url.dialect for url in settings.addresses}:
         from billing import postgresql

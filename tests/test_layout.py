@@ -13,7 +13,7 @@ from tests.servers import ROOT
 
 #: Each module may import those on floors above its own line, never a neighbour.
 FLOORS = [
-    "quota errors logs http dialects models options",
+    "app quota errors logs http dialects models options",
     "db postgresql values",
     "reads schemas tables record",
     "service",
