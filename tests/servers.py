@@ -211,22 +211,20 @@ class Gunicorn:
         log = self.log_path.open("wb")
         with log:
             self.process = subprocess.Popen(
-                [
-                    str(Path(sys.executable).with_name("gunicorn")),
-                    f"--bind=127.0.0.1:{self.port}",
-                    *options,
-                    "wsgi:app",
-                ],
+                [*self._command(), *options, "wsgi:app"],
                 cwd=ROOT,
                 env=environment(env),
                 stdout=log,
                 stderr=log,
             )
         try:
-            wait_for(self._healthy, "gunicorn")
+            wait_for(self._healthy, type(self).__name__)
         except TimeoutError:
             self.close()
             raise AssertionError(self.log) from None
+
+    def _command(self) -> list[str]:
+        return [str(Path(sys.executable).with_name("gunicorn")), f"--bind=127.0.0.1:{self.port}"]
 
     def _healthy(self) -> bool:
         with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:
@@ -249,6 +247,17 @@ class Gunicorn:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+class Granian(Gunicorn):
+    """The service under another server, as the README starts it."""
+
+    def _command(self) -> list[str]:
+        return [
+            str(Path(sys.executable).with_name("granian")),
+            *("--interface=wsgi", "--no-ws", f"--workers={self._workers}"),
+            *("--host=127.0.0.1", f"--port={self.port}"),
+        ]
 
 
 class Nginx:
