@@ -20,7 +20,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 SYNC = ["gunicorn", "--config=bench/gunicorn.conf.py"]
 GTHREAD = [*SYNC, "--worker-class=gthread", "--threads=4", "--keep-alive=60"]
-GRANIAN = ["granian", "--interface=wsgi", "--no-ws", "--log-level=warning"]
+GRANIAN = ["granian", "--interface=wsgi", "--blocking-threads=1", "--log-level=warning"]
 
 
 class Failed(RuntimeError):

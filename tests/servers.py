@@ -255,7 +255,7 @@ class Granian(Gunicorn):
     def _command(self) -> list[str]:
         return [
             str(Path(sys.executable).with_name("granian")),
-            *("--interface=wsgi", "--no-ws", f"--workers={self._workers}"),
+            *("--interface=wsgi", "--blocking-threads=1", f"--workers={self._workers}"),
             *("--host=127.0.0.1", f"--port={self.port}"),
         ]
 
