@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from flask import Flask
 
 from billing import cli, errors, http, logs, service
@@ -20,6 +22,10 @@ def create_app(settings: Settings) -> Flask:
         from billing import postgresql
 
         postgresql.init()
+    if find_spec("MySQLdb") is not None:
+        from billing import mysqlclient
+
+        mysqlclient.init()
     service.init_app(app, settings)
     errors.init_app(app, settings.default_language)
     http.init_app(app, settings.trusted_proxy_hops)

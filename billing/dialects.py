@@ -109,6 +109,11 @@ class MySQL(peewee.MySQLDatabase):
     """MySQL or MariaDB, by PyMySQL."""
 
     errors: ClassVar[tuple[type[Exception], ...]] = (pymysql.MySQLError,)
+    LASTING: ClassVar[tuple[type[Exception], ...]] = (
+        pymysql.ProgrammingError,
+        pymysql.DataError,
+        pymysql.IntegrityError,
+    )
     PADS = False
     VERSION = "SELECT VERSION()"
     CLOCK = "SELECT UNIX_TIMESTAMP(NOW(6))"
@@ -160,8 +165,7 @@ class MySQL(peewee.MySQLDatabase):
     @classmethod
     def broken(cls, error: Exception) -> bool:
         """Whether only an operator can mend it, so that no retry helps."""
-        lasting = (pymysql.ProgrammingError, pymysql.DataError, pymysql.IntegrityError)
-        return error.args[:1] in {(code,) for code in cls._BROKEN} or isinstance(error, lasting)
+        return error.args[:1] in {(code,) for code in cls._BROKEN} or isinstance(error, cls.LASTING)
 
     @staticmethod
     def lacks_table(error: Exception) -> bool:

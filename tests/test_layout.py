@@ -14,7 +14,7 @@ from tests.servers import ROOT
 #: Each module may import those on floors above its own line, never a neighbour.
 FLOORS = [
     "app quota errors logs http dialects models options",
-    "db postgresql values",
+    "db mysqlclient postgresql values",
     "reads schemas tables record",
     "service",
     "accounts auth usage",
