@@ -256,6 +256,8 @@ class Granian(Gunicorn):
         return [
             str(Path(sys.executable).with_name("granian")),
             *("--interface=wsgi", "--blocking-threads=1", f"--workers={self._workers}"),
+            # Else it would wait for a worker that hangs while it stops, for ever.
+            "--workers-kill-timeout=10",
             *("--host=127.0.0.1", f"--port={self.port}"),
         ]
 
