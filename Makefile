@@ -3,7 +3,7 @@ PYTHON ?= python3
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --upgrade
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/run ## serve on 127.0.0.1:8000 (PORT changes it), with a first user and token if there are none
 	@.venv/bin/flask quickstart && exec .venv/bin/gunicorn --bind 127.0.0.1:$${PORT:-8000} wsgi:app
@@ -16,6 +16,19 @@ check: .venv/dev ## lint, format and types
 
 soak: .venv/dev ## drills of minutes, before a release: faults, fuzz, known vulnerabilities
 	@./tests/install-servers && .venv/bin/pytest soak && ./soak/audit
+
+
+bench: .venv/dev wrk ## what a request costs beside a bare Flask route, in about 3 minutes
+	@.venv/bin/python bench/run.py
+
+bench-data: .venv/dev .bench/logs.db ## what daily costs take over millions of log rows; makes 4 GB of them first
+	@.venv/bin/python bench/daily.py .bench/logs.db
+
+.bench/logs.db: bench/data.py
+	@mkdir -p .bench && rm -f $@ && .venv/bin/python bench/data.py $@
+
+wrk:
+	@./tests/install-servers && { command -v wrk >/dev/null || apt-get install -y -qq wrk; }
 
 lock: .venv/dev ## write requirements.txt and requirements-dev.txt from their .in files
 	@cd . && .venv/bin/$(LOCK) -o requirements.txt requirements.in && .venv/bin/$(LOCK) -o requirements-dev.txt requirements-dev.in
@@ -30,4 +43,4 @@ lock: .venv/dev ## write requirements.txt and requirements-dev.txt from their .i
 .venv/dev: requirements-dev.txt | .venv/bin/pip
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && touch $@ .venv/run
 
-.PHONY: help run test check soak lock
+.PHONY: help run test check soak bench bench-data wrk lock

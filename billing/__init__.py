@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from flask import Flask
-from flask.json.provider import DefaultJSONProvider
 
 from billing import cli, errors, http, logs, service
+from billing.app import PlainFlask
 from billing.health import health
 from billing.openapi import openapi
 from billing.views import billing, organization
 from config import Settings
 
 
-class PlainJSON(DefaultJSONProvider):
-    """UTF-8 as it is, keys in the documented order."""
-
-    ensure_ascii = False
-    sort_keys = False
-    compact = True
-
-
 def create_app(settings: Settings) -> Flask:
     """The application. Touches no network and no file, so the database may be away."""
-    app = Flask(__name__, static_folder=None)
+    app = PlainFlask(__name__, static_folder=None)
     app.url_map.strict_slashes = False
-    app.json = PlainJSON(app)
     logs.init_app(settings.log_level, settings.log_format)
     if "postgresql" in {url.dialect for url in settings.addresses}:
         from billing import postgresql
 
         postgresql.init()
+    if find_spec("MySQLdb") is not None:
+        from billing import mysqlclient
+
+        mysqlclient.init()
     service.init_app(app, settings)
     errors.init_app(app, settings.default_language)
     http.init_app(app, settings.trusted_proxy_hops, settings.log_format == "json")

@@ -41,10 +41,11 @@ def authenticate() -> None:
     if request.method == "OPTIONS":
         return
     # Servers join repeated headers with a comma: the first counts.
-    secret = _bare(request.headers.get("Authorization", "").partition(",")[0])
+    headers = request.headers
+    secret = _bare(headers.get("Authorization", "").partition(",")[0])
     if not secret:
         raise MissingAPIKey
-    g.caller = _caller(secret, _bare(request.headers.get("New-Api-User", "")))
+    g.caller = _caller(secret, _bare(headers.get("New-Api-User", "")))
 
 
 def _bare(header: str) -> str:

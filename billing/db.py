@@ -91,6 +91,7 @@ class Handle:
         verify: Callable[[Shape], None] = lambda shape: None,
     ) -> None:
         self.url, self.timeout, self._attached = url, timeout, access == "attached"
+        self._path = str(url.path) if url.dialect == "sqlite" else ""
         self._tables, self._refresh, self._verify = tuple(tables), refresh, verify
         self._local = _Local()
         self._local.patience = _WRITE_PATIENCE
@@ -189,10 +190,10 @@ class Handle:
         return frozenset(column[0] for column in cursor.description)
 
     def _file(self) -> tuple[int, int] | None:
-        if self.url.dialect != "sqlite":
+        if not self._path:
             return None
         try:
-            stat = os.stat(self.url.path)
+            stat = os.stat(self._path)
         except OSError:
             return None
         return stat.st_dev, stat.st_ino

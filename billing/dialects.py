@@ -130,6 +130,11 @@ class MySQL(peewee.MySQLDatabase):
     """MySQL or MariaDB, by PyMySQL."""
 
     errors: ClassVar[tuple[type[Exception], ...]] = (pymysql.MySQLError,)
+    LASTING: ClassVar[tuple[type[Exception], ...]] = (
+        pymysql.ProgrammingError,
+        pymysql.DataError,
+        pymysql.IntegrityError,
+    )
     PADS = False
     VERSION = "SELECT VERSION()"
     CLOCK = "SELECT UNIX_TIMESTAMP(NOW(6))"
@@ -156,12 +161,13 @@ class MySQL(peewee.MySQLDatabase):
         """A connection to the first usable host, each waited for its share of what is left."""
         end = time.monotonic() + self._local.patience
         hosts = self._usable() or self._hosts
+        failures: tuple[type[Exception], ...] = (*self.errors, OSError)
         for number, host in enumerate(hosts):
             share = max(end - time.monotonic(), 0.05) / (len(hosts) - number)
             self._local.host = host
             try:
                 return self._open(host, share)
-            except (pymysql.MySQLError, OSError) as error:
+            except failures as error:
                 self.failed(error)
                 if host == hosts[-1]:
                     raise
@@ -246,8 +252,7 @@ class MySQL(peewee.MySQLDatabase):
     @classmethod
     def broken(cls, error: Exception) -> bool:
         """Whether only an operator can mend it, so that no retry helps."""
-        lasting = (pymysql.ProgrammingError, pymysql.DataError, pymysql.IntegrityError)
-        return error.args[:1] in {(code,) for code in cls._BROKEN} or isinstance(error, lasting)
+        return error.args[:1] in {(code,) for code in cls._BROKEN} or isinstance(error, cls.LASTING)
 
     @classmethod
     def lost(cls, error: Exception) -> bool:

@@ -164,7 +164,7 @@ def init_app(app: Flask, language: str) -> None:
     def render(error: BillingError, cause: Exception | None = None) -> Response:
         g.error_code = error.code
         if error.status >= 500:
-            asked = g.get("request_id", "-")
+            asked = request.headers.get("X-Request-Id", "-")
             log.error("%s: %s", error.code, error, exc_info=cause, extra={"request_id": asked})
         type, code, messages = error.type, error.code, (error.zh, error.en)
         view = (request.endpoint or "").rpartition(".")[2]

@@ -18,6 +18,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from billing.db import Event
+from billing.http import BEGAN
 from billing.service import VERSION, Service
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _count(response: Response) -> Response:
     # Paths are anybody's choice; routes are ours, and few.
     route = request.url_rule.rule if request.url_rule else "none"
     REQUESTS.labels(route, response.status_code).inc()
-    SECONDS.labels(route).observe(time.perf_counter() - g.began)
+    SECONDS.labels(route).observe(time.perf_counter() - request.environ[BEGAN])
     if response.status_code in (401, 403):
         REFUSALS.labels(g.error_code).inc()
     return response

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
-from flask import Blueprint, Response, g, make_response, render_template, request
+from flask import Blueprint, Response, make_response, render_template, request
 
 from billing.errors import DatabaseBroken, DatabaseUnavailable
+from billing.http import KEPT
 from billing.service import service
 
 log = logging.getLogger("billing")
@@ -21,7 +22,6 @@ _HEADERS = {
         "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
         "require-trusted-types-for 'script'; trusted-types 'none'"
     ),
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
@@ -32,6 +32,7 @@ _SYMBOLS = {"USD": "$", "CNY": "¥", "TOKENS": ""}
 @panel.after_request
 def _shut(response: Response) -> Response:
     response.headers.update(_HEADERS)
+    request.environ[KEPT] = True
     return response
 
 
@@ -51,7 +52,9 @@ def _money() -> dict[str, str]:
     try:
         billing.begin()
     except (DatabaseUnavailable, DatabaseBroken) as error:
-        log.warning("the page does without its unit: %s [%s]", error, g.request_id)
+        log.warning(
+            "the page does without its unit: %s [%s]", error, request.headers["X-Request-Id"]
+        )
         return {}
     unit = billing.settings.display_unit
     return {"unit": unit, "symbol": _SYMBOLS.get(unit, billing.settings.custom_currency_symbol)}

@@ -12,7 +12,14 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from billing.values import instant, plain_text
 
 
-class SubscriptionSchema(Schema):
+class Body(Schema):
+    """A body made of a mapping: marshmallow need not find out how to read each value."""
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        return obj.get(attr, default)
+
+
+class SubscriptionSchema(Body):
     object = fields.Constant("billing_subscription")
     has_payment_method = fields.Constant(True)
     soft_limit_usd = fields.Float(attribute="hard_limit", dump_only=True)
@@ -21,7 +28,7 @@ class SubscriptionSchema(Schema):
     access_until = fields.Integer()
 
 
-class UsageSchema(Schema):
+class UsageSchema(Body):
     object = fields.Constant("list")
     total_usage = fields.Float()
 
@@ -32,16 +39,16 @@ def dump(schema: Schema, **values: Any) -> dict[str, Any]:
     return body
 
 
-class StatusSchema(Schema):
+class StatusSchema(Body):
     status = fields.Constant("ok")
 
 
-class LineItemSchema(Schema):
+class LineItemSchema(Body):
     name = fields.String()
     cost = fields.Float()
 
 
-class DailyCostSchema(Schema):
+class DailyCostSchema(Body):
     timestamp = fields.Integer()
     line_items = fields.List(fields.Nested(LineItemSchema))
 
@@ -53,7 +60,7 @@ class DailyUsageSchema(UsageSchema):
     period_usage = fields.Float()
 
 
-class GrantSchema(Schema):
+class GrantSchema(Body):
     object = fields.Constant("credit_grant")
     id = fields.String()
     grant_amount = fields.Float()
@@ -62,12 +69,12 @@ class GrantSchema(Schema):
     expires_at = fields.Integer()
 
 
-class GrantListSchema(Schema):
+class GrantListSchema(Body):
     object = fields.Constant("list")
     data = fields.List(fields.Nested(GrantSchema))
 
 
-class CreditSummarySchema(Schema):
+class CreditSummarySchema(Body):
     object = fields.Constant("credit_summary")
     total_granted = fields.Float()
     total_used = fields.Float()
@@ -75,12 +82,12 @@ class CreditSummarySchema(Schema):
     grants = fields.Nested(GrantListSchema)
 
 
-class AmountSchema(Schema):
+class AmountSchema(Body):
     value = fields.Float()
     currency = fields.Constant("usd")
 
 
-class CostSchema(Schema):
+class CostSchema(Body):
     """One result of OpenAI's costs; dollars, whatever the display unit."""
 
     object = fields.Constant("organization.costs.result")
@@ -89,14 +96,14 @@ class CostSchema(Schema):
     project_id = fields.Constant(None)
 
 
-class BucketSchema(Schema):
+class BucketSchema(Body):
     object = fields.Constant("bucket")
     start_time = fields.Integer()
     end_time = fields.Integer()
     results = fields.List(fields.Nested(CostSchema))
 
 
-class CostPageSchema(Schema):
+class CostPageSchema(Body):
     object = fields.Constant("page")
     data = fields.List(fields.Nested(BucketSchema))
     has_more = fields.Boolean()

@@ -36,8 +36,9 @@ _credits, _costs = CreditSummarySchema(), CostPageSchema()
 
 @billing.get("/subscription")
 def subscription() -> dict[str, Any]:
-    shown, ends = service().figures(*g.caller)
-    limit = service().display.hard_limit(shown)
+    held = service()
+    shown, ends = held.figures(*g.caller)
+    limit = held.display.hard_limit(shown)
     return dump(_subscription, hard_limit=limit, access_until=ends)
 
 
@@ -46,8 +47,9 @@ def usage() -> dict[str, Any]:
     """Lifetime, whatever dates the query names: clients subtract it from the lifetime limit."""
     if "daily_costs" in request.args.getlist("include"):
         return _daily_usage()
-    shown, _ = service().figures(*g.caller)
-    return dump(_usage, total_usage=service().display.hundredths(shown.used))
+    held = service()
+    shown, _ = held.figures(*g.caller)
+    return dump(_usage, total_usage=held.display.hundredths(shown.used))
 
 
 def _daily_usage() -> dict[str, Any]:
@@ -79,7 +81,7 @@ def credit_grants() -> dict[str, Any]:
         total_granted=granted,
         total_used=used,
         total_available=granted - used,
-        grants={"data": data},
+        grants={"data": [grant._asdict() for grant in data]},
     )
 
 

@@ -256,13 +256,7 @@ class Gunicorn:
         log = self.log_path.open("wb")
         with log:
             self.process = subprocess.Popen(
-                [
-                    *wrapper,
-                    str(Path(sys.executable).with_name("gunicorn")),
-                    f"--bind=127.0.0.1:{self.port}",
-                    *options,
-                    "wsgi:app",
-                ],
+                [*wrapper, *self._command(), *options, "wsgi:app"],
                 cwd=ROOT,
                 env=environment(env),
                 stdout=log,
@@ -270,10 +264,13 @@ class Gunicorn:
                 pass_fds=[held.fileno()] if held else [],
             )
         try:
-            wait_for(self._healthy, "gunicorn")
+            wait_for(self._healthy, type(self).__name__)
         except TimeoutError:
             self.close()
             raise AssertionError(self.log) from None
+
+    def _command(self) -> list[str]:
+        return [str(Path(sys.executable).with_name("gunicorn")), f"--bind=127.0.0.1:{self.port}"]
 
     def _healthy(self) -> bool:
         return ask(self.url, "/healthz").status == 200 and len(self.workers()) == self._workers
@@ -295,6 +292,19 @@ class Gunicorn:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+class Granian(Gunicorn):
+    """The service under another server, as the README starts it."""
+
+    def _command(self) -> list[str]:
+        return [
+            str(Path(sys.executable).with_name("granian")),
+            *("--interface=wsgi", "--blocking-threads=1", f"--workers={self._workers}"),
+            # Else it would wait for a worker that hangs while it stops, for ever.
+            "--workers-kill-timeout=10",
+            *("--host=127.0.0.1", f"--port={self.port}"),
+        ]
 
 
 class Nginx:

@@ -88,7 +88,8 @@ def test_mysqls_refusals_are_one_line(mariadb: MariaDB, command: str) -> None:
     for url, reason in (
         (mariadb.url("billing_nowhere"), "(1049, \"Unknown database 'billing_nowhere'\")"),
         (mariadb.url("mysql").replace("pass", "fail"), '(1045, "Access denied for user'),
-        ("mysql://u:p@127.0.0.1:1/billing", "(2003, \"Can't connect to MySQL server"),
+        # The drivers have different codes and words for this.
+        ("mysql://u:p@127.0.0.1:1/billing", "(200"),
     ):
         output = Billing(url).run(*command.split(), status=1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,18 +87,38 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             yield url
 
 
+@dataclass
+class Callers:
+    """A filled database: its URL, alice, and the keys of tokens in every state."""
+
+    url: str
+    alice: dict[str, Any]
+    keys: dict[str, str]
+
+    @contextmanager
+    def served(self, kind: type[Gunicorn], folder: Path) -> Iterator[Site]:
+        """The service over it with two workers."""
+        server = kind({"DATABASE_URL": self.url, "WEB_CONCURRENCY": "2"}, folder)
+        try:
+            yield Site(server, self.alice["id"], self.alice["access_token"], self.keys)
+        finally:
+            server.close()
+
+
 @pytest.fixture(scope="session")
-def site(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The service with two workers, on each kind of server."""
+def callers(url: str) -> Callers:
     billing = Billing(url)
     billing.run("init")
     alice, keys = fill(billing)
     billing.close()
-    server = Gunicorn(
-        {"DATABASE_URL": url, "WEB_CONCURRENCY": "2"}, tmp_path_factory.mktemp("gunicorn")
-    )
-    yield Site(server, alice["id"], alice["access_token"], keys)
-    server.close()
+    return Callers(url, alice, keys)
+
+
+@pytest.fixture(scope="session")
+def site(callers: Callers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The service with two workers, on each kind of database."""
+    with callers.served(Gunicorn, tmp_path_factory.mktemp("gunicorn")) as site:
+        yield site
 
 
 @pytest.fixture

@@ -1,14 +1,23 @@
-"""The service as the Procfile starts it, asked over the wire."""
+"""The service asked over the wire, as the Procfile starts it and under another server."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.conftest import Billing, bearer
-from tests.live.conftest import SUBSCRIPTION, USAGE, Site
-from tests.servers import Gunicorn, ask
+from tests.live.conftest import SUBSCRIPTION, USAGE, Callers, Site
+from tests.servers import Granian, Gunicorn, ask
+
+
+@pytest.fixture(scope="module", params=[Gunicorn, Granian], ids=["gunicorn", "granian"])
+def site(
+    request: pytest.FixtureRequest, callers: Callers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """The service on each kind of database, under each server."""
+    with callers.served(request.param, tmp_path_factory.mktemp("server")) as site:
+        yield site
 
 
 def test_a_caller_reads_its_limits_and_expiry(site: Site) -> None:

@@ -1,0 +1,55 @@
+"""Makes a database of ours with many tokens; token n's key is `bench` and n."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from peewee import chunked
+
+from billing import create_app
+from billing.db import Handle
+from billing.models import Token, User
+from billing.service import digest
+from config import Settings
+
+PREFIX = "bench"
+_USERS = 1000
+
+
+def _users() -> Iterator[dict[str, Any]]:
+    for n in range(1, _USERS + 1):
+        yield {
+            "id": n,
+            "username": f"user{n}",
+            "access_token": digest(f"access{n}"),
+            "quota": 10**9,
+            "used_quota": n,
+            "created_at": 1,
+        }
+
+
+def _tokens(count: int) -> Iterator[dict[str, Any]]:
+    for n in range(1, count + 1):
+        yield {
+            "user_id": n % _USERS + 1,
+            "key": digest(f"{PREFIX}{n}"),
+            "name": f"token{n}",
+            "created_time": 1,
+            "remain_quota": 50_000_000 + n,
+            "used_quota": n * 7,
+        }
+
+
+def fill(url: str, tokens: int) -> None:
+    """Prepare the empty database at `url`, with the rows in it."""
+    settings = Settings.from_env({"DATABASE_URL": url})
+    made = create_app(settings).test_cli_runner().invoke(args=["init"])
+    if made.exit_code:
+        raise SystemExit(made.output)
+    handle = Handle(settings.database_url, 60, "write")
+    with handle.database.bind_ctx([User, Token]), handle.database.atomic():
+        for model, rows in ((User, _users()), (Token, _tokens(tokens))):
+            for batch in chunked(rows, 2000):
+                model.insert_many(batch).execute()
+    handle.close()
