@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pymysql
 
-from tests.servers import MariaDB, free_port, wait_for
+from tests.servers import MariaDB, free_port, missing, wait_for
 
 PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
 
@@ -24,10 +26,18 @@ def free_port_pair() -> int:
             return port
 
 
+def several(name: str, *servers: MariaDB) -> str:
+    """One address of several servers, the first preferred."""
+    hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+    return servers[0].url(name).replace(f"127.0.0.1:{servers[0].port}", hosts)
+
+
 class Galera:
     """Three MariaDB nodes that certify each other's writes."""
 
     def __init__(self) -> None:
+        if not PROVIDER.exists():
+            missing("galera-4 is not installed (make test installs it on Debian as root)")
         ports = [free_port_pair() for _ in range(3)]
         members = ",".join(f"127.0.0.1:{port}" for port in ports)
         first = MariaDB()
@@ -69,10 +79,33 @@ class Galera:
 
         wait_for(synced, "a Galera node", 60)
 
-    def url(self, name: str) -> str:
-        """One address with all nodes, the first preferred."""
-        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
-        return self.nodes[0].url(name).replace(f"127.0.0.1:{self.nodes[0].port}", hosts)
+    def isolate(self, node: MariaDB) -> None:
+        """Cut a node off, and wait until it has left the primary component."""
+        node.execute("SET GLOBAL wsrep_provider_options='gmcast.isolate=1'")
+        wait_for(lambda: not self._ready(node), "the end of a node's part")
+
+    def rejoin(self, node: MariaDB) -> None:
+        """End the isolation of a node."""
+        node.execute("SET GLOBAL wsrep_provider_options='gmcast.isolate=0'")
+        self.wait_until_in(node)
+
+    @staticmethod
+    def _ready(node: MariaDB) -> bool:
+        return node.execute("SHOW STATUS LIKE 'wsrep_ready'") == [("wsrep_ready", "ON")]
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """An empty database on all nodes; yields its name."""
+        name = f"billing_{random.randrange(10**12)}"
+        self.nodes[0].execute(f"CREATE DATABASE {name}")
+        try:
+            yield name
+        finally:
+            self.nodes[0].execute(f"DROP DATABASE {name}")
+
+    def url(self, name: str, *nodes: MariaDB) -> str:
+        """One address with `nodes`, or all, the first preferred."""
+        return several(name, *(nodes or self.nodes))
 
     def close(self) -> None:
         for node in reversed(self.nodes):

@@ -19,7 +19,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import quote
 
 import psycopg
@@ -59,11 +59,15 @@ def program(name: str) -> str:
     debian = ["/usr/sbin", "/usr/local/sbin", *glob.glob("/usr/lib/postgresql/*/bin")]
     path = shutil.which(name) or shutil.which(name, path=":".join(debian))
     if path is None:
-        reason = f"{name} is not installed (make test installs it on Debian as root)"
-        if IN_CI:
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(f"{name} is not installed (make test installs it on Debian as root)")
     return path
+
+
+def missing(reason: str) -> NoReturn:
+    """End the test, which cannot run here: a visible skip, or a failure in CI."""
+    if IN_CI:
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 class Answer(NamedTuple):
@@ -182,6 +186,14 @@ class MariaDB:
             self.process.terminate()
             self.process.wait(60)
             self.process = None
+
+    def kill(self) -> None:
+        """As a power cut ends it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+            self.socket.unlink()
 
     def execute(self, sql: str, *parameters: object, database: str | None = None) -> list[tuple]:
         """Run one statement as root."""
