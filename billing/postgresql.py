@@ -9,7 +9,7 @@ import peewee
 import psycopg
 from psycopg import errors
 
-from billing.dialects import KINDS, Access, Local, run
+from billing.dialects import KINDS, Access, Local, Replica, run
 
 if TYPE_CHECKING:
     from config import DatabaseURL
@@ -23,6 +23,17 @@ class _Bounded(psycopg.Connection[Any]):
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         left = self.local.deadline - time.monotonic()
         return super().wait(gen, interval, max(left, 0.05) if timeout is None else timeout)
+
+
+#: All that came has been replayed: it is not behind, however long ago the last write was.
+_REPLICA = """
+SELECT pg_is_in_recovery(),
+    CASE WHEN pg_last_wal_receive_lsn() <> pg_last_wal_replay_lsn()
+        THEN extract(epoch FROM now() - pg_last_xact_replay_timestamp())
+        WHEN pg_last_wal_receive_lsn() IS NOT NULL AND receives THEN 0 END,
+    CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END, receives
+FROM (SELECT EXISTS (SELECT FROM pg_stat_wal_receiver) AS receives) AS receiver
+"""
 
 
 class PostgreSQL(peewee.PostgresqlDatabase):
@@ -90,6 +101,18 @@ class PostgreSQL(peewee.PostgresqlDatabase):
         """Whether the account may change another program's tables."""
         sql = "SELECT has_table_privilege('tokens', 'INSERT, UPDATE, DELETE')"
         return bool(run(database, sql)[0][0])
+
+    @staticmethod
+    def replica(database: peewee.Database) -> Replica | None:
+        """What the database says of itself when it is a standby."""
+        ((standby, behind, paused, receives),) = run(database, _REPLICA)
+        if not standby:
+            return None
+        if paused:
+            return Replica(behind, "its replay is paused")
+        if not receives:
+            return Replica(behind, "it receives nothing from its primary")
+        return Replica(behind)
 
 
 def init() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pymysql
 
-from tests.servers import MariaDB, free_port, missing, wait_for
+from tests.servers import MariaDB, PostgreSQL, free_port, missing, wait_for
 
 PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
 
@@ -114,3 +114,74 @@ class Galera:
             with contextlib.suppress(pymysql.MySQLError):
                 node.close()
             shutil.rmtree(node.folder, ignore_errors=True)
+
+
+class MariaDBPair:
+    """A MariaDB primary, and a replica that follows it and takes no writes."""
+
+    def __init__(self) -> None:
+        first = MariaDB()
+        first.stop()
+        self.primary = MariaDB("--log-bin", "--server-id=1", data=first.folder / "data")
+        self.replica = MariaDB("--server-id=2", "--read-only", data=first.folder / "data")
+        first.close()
+        self.primary.start()
+        self.replica.start()
+        self._follow(
+            "MASTER_HOST = '127.0.0.1', MASTER_USER = 'root', MASTER_USE_GTID = slave_pos,"
+            f" MASTER_CONNECT_RETRY = 1, MASTER_PORT = {self.primary.port}"
+        )
+
+    def _follow(self, change: str) -> None:
+        self.replica.execute("STOP SLAVE")
+        self.replica.execute(f"CHANGE MASTER TO {change}")
+        self.replica.execute("START SLAVE")
+
+    def pause(self) -> None:
+        self.replica.execute("STOP SLAVE SQL_THREAD")
+
+    def resume(self) -> None:
+        self.replica.execute("START SLAVE SQL_THREAD")
+
+    def delay(self, seconds: int) -> None:
+        """Have the replica follow so many seconds late."""
+        self._follow(f"MASTER_DELAY = {seconds}")
+
+    def promote(self) -> None:
+        self.replica.execute("STOP SLAVE")
+        self.replica.execute("RESET SLAVE ALL")
+        self.replica.execute("SET GLOBAL read_only = 0")
+
+    def close(self) -> None:
+        self.replica.close()
+        self.primary.close()
+
+
+class PostgreSQLPair:
+    """A PostgreSQL primary and a hot standby that waits for no reader."""
+
+    def __init__(self) -> None:
+        self.primary = PostgreSQL()
+        self.replica = PostgreSQL(self.primary)
+        self._set("max_standby_streaming_delay", "0")
+
+    def _set(self, name: str, value: str) -> None:
+        self.replica.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.replica.execute("SELECT pg_reload_conf()")
+
+    def pause(self) -> None:
+        self.replica.execute("SELECT pg_wal_replay_pause()")
+
+    def resume(self) -> None:
+        self.replica.execute("SELECT pg_wal_replay_resume()")
+
+    def delay(self, seconds: int) -> None:
+        """Have the standby follow so many seconds late."""
+        self._set("recovery_min_apply_delay", f"{seconds}s")
+
+    def promote(self) -> None:
+        self.replica.execute("SELECT pg_promote()")
+
+    def close(self) -> None:
+        self.replica.close()
+        self.primary.close()

@@ -178,7 +178,13 @@ class MariaDB:
         log = (self.folder / "log").open("ab")
         with log:
             self.process = subprocess.Popen([*self._command, *options], stdout=log, stderr=log)
-        wait_for(lambda: self.socket.exists() and self.execute("SELECT 1"), "MariaDB")
+        wait_for(lambda: self._listens() and self.execute("SELECT 1"), "MariaDB")
+
+    def _listens(self) -> bool:
+        """PyMySQL leaves a socket open when nobody listens."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(self.socket))
+        return True
 
     def stop(self) -> None:
         if self.process is not None:
@@ -193,7 +199,6 @@ class MariaDB:
             self.process.kill()
             self.process.wait()
             self.process = None
-            self.socket.unlink()
 
     def execute(self, sql: str, *parameters: object, database: str | None = None) -> list[tuple]:
         """Run one statement as root."""
@@ -360,19 +365,26 @@ def flask(env: dict[str, str], *arguments: str, **more: object) -> subprocess.Co
 
 
 class PostgreSQL:
-    """A PostgreSQL server in a folder of its own, open to every role on loopback."""
+    """A PostgreSQL server in a folder of its own, open to every role on loopback.
 
-    def __init__(self) -> None:
+    With a `primary` it is a standby that follows it.
+    """
+
+    def __init__(self, primary: PostgreSQL | None = None) -> None:
         as_root = os.geteuid() == 0
         self._user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if as_root else {}
-        server, initdb = program("postgres"), program("initdb")
+        server = program("postgres")
         self.folder = Path(tempfile.mkdtemp(prefix="billing-postgresql-"))
         if as_root:
             shutil.chown(self.folder, "postgres", "postgres")
         self.port = free_port()
         data = str(self.folder / "data")
+        make = [program("initdb"), "-A", "trust", "--locale=C.UTF-8"]
+        if primary is not None:
+            make = [program("pg_basebackup"), "-R", "-h", "127.0.0.1", "-p", str(primary.port)]
+            make += ["--checkpoint=fast"]
         subprocess.run(
-            [initdb, "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "--locale=C.UTF-8"],
+            [*make, "-D", data, "-U", "postgres", "--no-sync"],
             check=True,
             capture_output=True,
             cwd=self.folder,
