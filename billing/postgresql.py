@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
 import peewee
 import psycopg
@@ -46,6 +47,7 @@ class PostgreSQL(peewee.PostgresqlDatabase):
 
     def __init__(self, url: DatabaseURL, access: Access, local: Local) -> None:
         self._url, self._local = url, local
+        self._hosts = 1 + urlsplit(url.dsn).netloc.count(",")
         super().__init__(url.dsn, prefer_psycopg3=True)
 
     def _connect(self) -> Any:
@@ -54,7 +56,8 @@ class PostgreSQL(peewee.PostgresqlDatabase):
         return kind.connect(
             self._url.dsn,
             autocommit=True,
-            connect_timeout=max(int(patience), 2),
+            # Of each host of the address; the driver takes no less than 2 s.
+            connect_timeout=max(int(patience / self._hosts), 2),
             options="-c default_transaction_read_only=on"
             f" -c statement_timeout={max(int(patience * 950), 1)}",
             prepare_threshold=None,  # poolers between us and the server do not know them

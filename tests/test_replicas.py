@@ -19,7 +19,7 @@ from billing.db import Handle, Shape
 from config import database_url
 from tests.clusters import MariaDBPair, PostgreSQLPair
 from tests.gateways import Gateway
-from tests.servers import wait_for
+from tests.servers import free_port, wait_for
 
 PAIRS = {"mysql": MariaDBPair, "postgresql": PostgreSQLPair}
 
@@ -89,6 +89,12 @@ def test_a_replica_answers_and_is_said_to_be_one(followed: Gateway) -> None:
 
     report = check(app)
     assert (report["replica"], of_replica(report)) == ("yes", [])
+    assert used(followed) == 250
+
+
+def test_the_next_host_answers_when_the_first_is_away(followed: Gateway) -> None:
+    followed.url = followed.url.replace("@", f"@127.0.0.1:{free_port()},")
+
     assert used(followed) == 250
 
 

@@ -1,0 +1,1 @@
+"""Drills of minutes, run before a release by `make soak`."""
