@@ -15,6 +15,9 @@ from billing.models import READABLE, GatewayToken, GatewayUser, Log
 from billing.reads import TokenRow
 from billing.service import Service
 
+#: Figures older than this many seconds surprise their readers.
+_OLD = 60
+
 #: Clocks further apart than this many seconds change what counts as expired.
 _SKEW = 5
 
@@ -129,6 +132,7 @@ def _warn(billing: Service, shape: Shape, report: Report) -> None:
     skew = float(_value(handle, handle.kind.CLOCK)) - time.time()
     if abs(skew) > _SKEW:
         warn(f"the database's clock is {skew:+.0f} s off ours: expiry is judged by ours")
+    _follows(handle, report)
     for table, column in (("tokens", "key"), ("logs", "created_at")):
         if shape.columns[table] and not _indexed(handle, table, column):
             warn(f"{table} has no index that begins with {column}: reads will be slow")
@@ -156,6 +160,19 @@ def _warn_of_logs(billing: Service, shape: Shape, warn: Callable[[str], None]) -
             warn(
                 "logs is empty although quota was used: set LOG_DATABASE_URL if they are elsewhere"
             )
+
+
+def _follows(handle: Handle, report: Report) -> None:
+    """What a replica's readers must know."""
+    replica = handle.kind.replica(handle.database)
+    if replica is None:
+        return
+    behind = "unknown" if replica.behind is None else round(replica.behind)
+    report.facts.update(replica="yes", seconds_behind=behind)
+    if replica.trouble:
+        report.warnings.append(f"the database is a replica: {replica.trouble}")
+    elif replica.behind is None or replica.behind > _OLD:
+        report.warnings.append(f"the database is a replica, behind by seconds: {behind}")
 
 
 def explain(billing: Service, token: TokenRow | None) -> dict[str, Any]:

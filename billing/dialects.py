@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import peewee
 import pymysql
@@ -38,6 +38,16 @@ class Local(threading.local):
     patience = 0.0
     statement_began = 0.0
     host = ("", 0)
+
+
+class Replica(NamedTuple):
+    """A copy that follows a primary, `behind` it by so many seconds, None when nobody can say.
+
+    `trouble` is for the operator: why it does not follow, or why it cannot be asked.
+    """
+
+    behind: float | None
+    trouble: str = ""
 
 
 class SQLite(peewee.SqliteDatabase):
@@ -124,6 +134,11 @@ class SQLite(peewee.SqliteDatabase):
     def can_write(database: peewee.Database) -> bool:
         """Whether the account may change another program's tables; a file knows no accounts."""
         return False
+
+    @staticmethod
+    def replica(database: peewee.Database) -> Replica | None:
+        """What the database says of itself when it is a replica; a file is none."""
+        return None
 
 
 class MySQL(peewee.MySQLDatabase):
@@ -290,6 +305,43 @@ class MySQL(peewee.MySQLDatabase):
         """Whether the account may change another program's tables."""
         grants = " ".join(row[0] for row in run(database, "SHOW GRANTS"))
         return bool(re.search(r"\b(ALL PRIVILEGES|INSERT|UPDATE|DELETE|DROP|ALTER)\b", grants))
+
+    @classmethod
+    def replica(cls, database: peewee.Database) -> Replica | None:
+        """What the database says of itself when it is a replica.
+
+        Without the right to ask, a server that takes no writes is taken for one.
+        """
+        try:
+            status = _replica_status(database)
+        except peewee.PeeweeException as error:
+            if error.args[:1] != (1227,):
+                raise
+            ((version, read_only),) = run(database, "SELECT VERSION(), @@GLOBAL.read_only")
+            grant = "SLAVE MONITOR" if "MariaDB" in version else "REPLICATION CLIENT"
+            why = f"how far behind only an account with GRANT {grant} ON *.* may ask"
+            return Replica(None, why) if read_only else None
+        if status is None:
+            return None
+        # MySQL has new words for all of these.
+        told = {
+            re.sub("^(Slave|Replica)_|_(Master|Source)$", "", name): status[name] for name in status
+        }
+        if (told["IO_Running"], told["SQL_Running"]) == ("Yes", "Yes"):
+            return Replica(told["Seconds_Behind"])
+        why = told["Last_SQL_Error"] or told["Last_IO_Error"] or "it is stopped"
+        return Replica(None, f"it does not follow its primary: {why}")
+
+
+def _replica_status(database: peewee.Database) -> dict[str, Any] | None:
+    try:
+        cursor = database.execute_sql("SHOW SLAVE STATUS")
+    except peewee.ProgrammingError as error:
+        if error.args[:1] != (1064,):
+            raise
+        cursor = database.execute_sql("SHOW REPLICA STATUS")  # MySQL from 8.4 on
+    row = cursor.fetchone()
+    return row and dict(zip((column[0] for column in cursor.description), row, strict=True))
 
 
 def _tls(url: DatabaseURL) -> ssl.SSLContext:

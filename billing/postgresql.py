@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
 
 import peewee
 import psycopg
 from psycopg import errors
 
-from billing.dialects import KINDS, Access, Local, run
+from billing.dialects import KINDS, Access, Local, Replica, run
 
 if TYPE_CHECKING:
     from config import DatabaseURL
@@ -25,6 +26,17 @@ class _Bounded(psycopg.Connection[Any]):
         return super().wait(gen, interval, max(left, 0.05) if timeout is None else timeout)
 
 
+#: All that came has been replayed: it is not behind, however long ago the last write was.
+_REPLICA = """
+SELECT pg_is_in_recovery(),
+    CASE WHEN pg_last_wal_receive_lsn() <> pg_last_wal_replay_lsn()
+        THEN extract(epoch FROM now() - pg_last_xact_replay_timestamp())
+        WHEN pg_last_wal_receive_lsn() IS NOT NULL AND receives THEN 0 END,
+    CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END, receives
+FROM (SELECT EXISTS (SELECT FROM pg_stat_wal_receiver) AS receives) AS receiver
+"""
+
+
 class PostgreSQL(peewee.PostgresqlDatabase):
     """Read only: new-api and one-api keep tables there, we keep none."""
 
@@ -35,6 +47,7 @@ class PostgreSQL(peewee.PostgresqlDatabase):
 
     def __init__(self, url: DatabaseURL, access: Access, local: Local) -> None:
         self._url, self._local = url, local
+        self._hosts = 1 + urlsplit(url.dsn).netloc.count(",")
         super().__init__(url.dsn, prefer_psycopg3=True)
 
     def _connect(self) -> Any:
@@ -43,7 +56,8 @@ class PostgreSQL(peewee.PostgresqlDatabase):
         return kind.connect(
             self._url.dsn,
             autocommit=True,
-            connect_timeout=max(int(patience), 2),
+            # Of each host of the address; the driver takes no less than 2 s.
+            connect_timeout=max(int(patience / self._hosts), 2),
             options="-c default_transaction_read_only=on"
             f" -c statement_timeout={max(int(patience * 950), 1)}",
             prepare_threshold=None,  # poolers between us and the server do not know them
@@ -90,6 +104,18 @@ class PostgreSQL(peewee.PostgresqlDatabase):
         """Whether the account may change another program's tables."""
         sql = "SELECT has_table_privilege('tokens', 'INSERT, UPDATE, DELETE')"
         return bool(run(database, sql)[0][0])
+
+    @staticmethod
+    def replica(database: peewee.Database) -> Replica | None:
+        """What the database says of itself when it is a standby."""
+        ((standby, behind, paused, receives),) = run(database, _REPLICA)
+        if not standby:
+            return None
+        if paused:
+            return Replica(behind, "its replay is paused")
+        if not receives:
+            return Replica(behind, "it receives nothing from its primary")
+        return Replica(behind)
 
 
 def init() -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pymysql
 
-from tests.servers import MariaDB, free_port, wait_for
+from tests.servers import MariaDB, PostgreSQL, free_port, missing, wait_for
 
 PROVIDER = Path("/usr/lib/galera/libgalera_smm.so")
 
@@ -24,10 +26,18 @@ def free_port_pair() -> int:
             return port
 
 
+def several(name: str, *servers: MariaDB) -> str:
+    """One address of several servers, the first preferred."""
+    hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+    return servers[0].url(name).replace(f"127.0.0.1:{servers[0].port}", hosts)
+
+
 class Galera:
     """Three MariaDB nodes that certify each other's writes."""
 
     def __init__(self) -> None:
+        if not PROVIDER.exists():
+            missing("galera-4 is not installed (make test installs it on Debian as root)")
         ports = [free_port_pair() for _ in range(3)]
         members = ",".join(f"127.0.0.1:{port}" for port in ports)
         first = MariaDB()
@@ -69,10 +79,33 @@ class Galera:
 
         wait_for(synced, "a Galera node", 60)
 
-    def url(self, name: str) -> str:
-        """One address with all nodes, the first preferred."""
-        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
-        return self.nodes[0].url(name).replace(f"127.0.0.1:{self.nodes[0].port}", hosts)
+    def isolate(self, node: MariaDB) -> None:
+        """Cut a node off, and wait until it has left the primary component."""
+        node.execute("SET GLOBAL wsrep_provider_options='gmcast.isolate=1'")
+        wait_for(lambda: not self._ready(node), "the end of a node's part")
+
+    def rejoin(self, node: MariaDB) -> None:
+        """End the isolation of a node."""
+        node.execute("SET GLOBAL wsrep_provider_options='gmcast.isolate=0'")
+        self.wait_until_in(node)
+
+    @staticmethod
+    def _ready(node: MariaDB) -> bool:
+        return node.execute("SHOW STATUS LIKE 'wsrep_ready'") == [("wsrep_ready", "ON")]
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """An empty database on all nodes; yields its name."""
+        name = f"billing_{random.randrange(10**12)}"
+        self.nodes[0].execute(f"CREATE DATABASE {name}")
+        try:
+            yield name
+        finally:
+            self.nodes[0].execute(f"DROP DATABASE {name}")
+
+    def url(self, name: str, *nodes: MariaDB) -> str:
+        """One address with `nodes`, or all, the first preferred."""
+        return several(name, *(nodes or self.nodes))
 
     def close(self) -> None:
         for node in reversed(self.nodes):
@@ -81,3 +114,74 @@ class Galera:
             with contextlib.suppress(pymysql.MySQLError):
                 node.close()
             shutil.rmtree(node.folder, ignore_errors=True)
+
+
+class MariaDBPair:
+    """A MariaDB primary, and a replica that follows it and takes no writes."""
+
+    def __init__(self) -> None:
+        first = MariaDB()
+        first.stop()
+        self.primary = MariaDB("--log-bin", "--server-id=1", data=first.folder / "data")
+        self.replica = MariaDB("--server-id=2", "--read-only", data=first.folder / "data")
+        first.close()
+        self.primary.start()
+        self.replica.start()
+        self._follow(
+            "MASTER_HOST = '127.0.0.1', MASTER_USER = 'root', MASTER_USE_GTID = slave_pos,"
+            f" MASTER_CONNECT_RETRY = 1, MASTER_PORT = {self.primary.port}"
+        )
+
+    def _follow(self, change: str) -> None:
+        self.replica.execute("STOP SLAVE")
+        self.replica.execute(f"CHANGE MASTER TO {change}")
+        self.replica.execute("START SLAVE")
+
+    def pause(self) -> None:
+        self.replica.execute("STOP SLAVE SQL_THREAD")
+
+    def resume(self) -> None:
+        self.replica.execute("START SLAVE SQL_THREAD")
+
+    def delay(self, seconds: int) -> None:
+        """Have the replica follow so many seconds late."""
+        self._follow(f"MASTER_DELAY = {seconds}")
+
+    def promote(self) -> None:
+        self.replica.execute("STOP SLAVE")
+        self.replica.execute("RESET SLAVE ALL")
+        self.replica.execute("SET GLOBAL read_only = 0")
+
+    def close(self) -> None:
+        self.replica.close()
+        self.primary.close()
+
+
+class PostgreSQLPair:
+    """A PostgreSQL primary and a hot standby that waits for no reader."""
+
+    def __init__(self) -> None:
+        self.primary = PostgreSQL()
+        self.replica = PostgreSQL(self.primary)
+        self._set("max_standby_streaming_delay", "0")
+
+    def _set(self, name: str, value: str) -> None:
+        self.replica.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        self.replica.execute("SELECT pg_reload_conf()")
+
+    def pause(self) -> None:
+        self.replica.execute("SELECT pg_wal_replay_pause()")
+
+    def resume(self) -> None:
+        self.replica.execute("SELECT pg_wal_replay_resume()")
+
+    def delay(self, seconds: int) -> None:
+        """Have the standby follow so many seconds late."""
+        self._set("recovery_min_apply_delay", f"{seconds}s")
+
+    def promote(self) -> None:
+        self.replica.execute("SELECT pg_promote()")
+
+    def close(self) -> None:
+        self.replica.close()
+        self.primary.close()

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from email.message import Message
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import quote
 
 import psycopg
@@ -62,11 +62,15 @@ def program(name: str) -> str:
     debian = ["/usr/sbin", "/usr/local/sbin", *glob.glob("/usr/lib/postgresql/*/bin")]
     path = shutil.which(name) or shutil.which(name, path=":".join(debian))
     if path is None:
-        reason = f"{name} is not installed (make test installs it on Debian as root)"
-        if IN_CI:
-            pytest.fail(reason)
-        pytest.skip(reason)
+        missing(f"{name} is not installed (make test installs it on Debian as root)")
     return path
+
+
+def missing(reason: str) -> NoReturn:
+    """End the test, which cannot run here: a visible skip, or a failure in CI."""
+    if IN_CI:
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 class Answer(NamedTuple):
@@ -180,13 +184,26 @@ class MariaDB:
         log = (self.folder / "log").open("ab")
         with log:
             self.process = subprocess.Popen([*self._command, *options], stdout=log, stderr=log)
-        wait_for(lambda: self.socket.exists() and self.execute("SELECT 1"), "MariaDB")
+        wait_for(lambda: self._listens() and self.execute("SELECT 1"), "MariaDB")
+
+    def _listens(self) -> bool:
+        """PyMySQL leaves a socket open when nobody listens."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(str(self.socket))
+        return True
 
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
             self.process.wait(60)
+            self.process = None
+
+    def kill(self) -> None:
+        """As a power cut ends it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
             self.process = None
 
     def connect(self, database: str | None = None) -> pymysql.Connection:
@@ -414,19 +431,26 @@ def flask(env: dict[str, str], *arguments: str, **more: object) -> subprocess.Co
 
 
 class PostgreSQL:
-    """A PostgreSQL server in a folder of its own, open to every role on loopback."""
+    """A PostgreSQL server in a folder of its own, open to every role on loopback.
 
-    def __init__(self) -> None:
+    With a `primary` it is a standby that follows it.
+    """
+
+    def __init__(self, primary: PostgreSQL | None = None) -> None:
         as_root = os.geteuid() == 0
         self._user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if as_root else {}
-        server, initdb = program("postgres"), program("initdb")
+        server = program("postgres")
         self.folder = Path(tempfile.mkdtemp(prefix="billing-postgresql-"))
         if as_root:
             shutil.chown(self.folder, "postgres", "postgres")
         self.port = free_port()
         data = str(self.folder / "data")
+        make = [program("initdb"), "-A", "trust", "--locale=C.UTF-8"]
+        if primary is not None:
+            make = [program("pg_basebackup"), "-R", "-h", "127.0.0.1", "-p", str(primary.port)]
+            make += ["--checkpoint=fast"]
         subprocess.run(
-            [initdb, "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "--locale=C.UTF-8"],
+            [*make, "-D", data, "-U", "postgres", "--no-sync"],
             check=True,
             capture_output=True,
             cwd=self.folder,

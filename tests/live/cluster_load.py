@@ -1,0 +1,150 @@
+"""Who uses a cluster while something breaks, and what must hold of it afterwards."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.conftest import Billing, bearer
+from tests.live.conftest import SUBSCRIPTION, USAGE, is_unreadable
+from tests.servers import ROOT, Answer, Gunicorn, MariaDB, Nginx, ask, environment, wait_for
+from tests.test_concurrency import FLASK
+
+#: DATABASE_TIMEOUT of the web nodes, and how much longer callers may be told 503, in seconds.
+TIMEOUT, GRACE = 3, 2
+
+LIMIT = (
+    '{"object":"billing_subscription","has_payment_method":true,"soft_limit_usd":100.0,'
+    '"hard_limit_usd":100.0,"system_hard_limit_usd":100.0,"access_until":0}\n'
+)
+
+
+class Seen(NamedTuple):
+    """What a caller was told, and when."""
+
+    at: float
+    path: str
+    answer: Answer
+
+
+class Callers:
+    """Two callers who ask all the time; an answer that does not come ends the test."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._headers = url, bearer(key)
+        self.seen: list[Seen] = []
+        self.errors: list[Exception] = []
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(2)]
+
+    def __enter__(self) -> Callers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+    def check(self, faults: list[float]) -> None:
+        """All were answered, by 503 only for a while after each fault; the limit never moved."""
+        assert self.errors == []
+        for seen in self.seen:
+            if seen.answer.status == 503:
+                is_unreadable(seen.path, seen.answer, 503)
+                assert any(0 < seen.at - fault < TIMEOUT + GRACE for fault in faults)
+            elif seen.path == SUBSCRIPTION:
+                assert seen.answer.body.decode() == LIMIT
+
+    def _run(self) -> None:
+        while not self._ended.wait(0.03):
+            for path in (SUBSCRIPTION, USAGE):
+                try:
+                    answer = ask(self._url, path, self._headers)
+                except Exception as error:
+                    self.errors.append(error)
+                    return
+                self.seen.append(Seen(time.monotonic(), path, answer))
+
+
+class Import:
+    """A `flask usage import` that is given 100 of `lines` at a time until it is ended."""
+
+    def __init__(self, url: str, lines: Iterator[dict[str, object]]) -> None:
+        self.process = subprocess.Popen(
+            [FLASK, "usage", "import", "--json", "-"],
+            cwd=ROOT,
+            env=environment({"DATABASE_URL": url}),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.given: list[dict[str, object]] = []
+        self._lines = lines
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._feed)
+        self._thread.start()
+
+    def _feed(self) -> None:
+        # Whole batches of the import's.
+        while not (self._ended.wait(0.05) and len(self.given) % 1000 == 0):
+            some = list(islice(self._lines, 100))
+            self.given += some
+            self.process.stdin.write("".join(f"{json.dumps(line)}\n" for line in some))
+            self.process.stdin.flush()
+
+    def more(self, lines: int) -> None:
+        """Wait until so many more lines are given."""
+        now = len(self.given)
+        wait_for(lambda: len(self.given) >= now + lines, "lines imported", 60)
+
+    def end(self) -> tuple[dict[str, Any], str]:
+        """What it printed, and what it complained of."""
+        self._ended.set()
+        self._thread.join()
+        output, complaints = self.process.communicate(timeout=90)
+        return json.loads(output), complaints
+
+
+@contextmanager
+def web(
+    billing: Billing, gunicorn: Callable[..., Gunicorn], folder: Path, key: str
+) -> Iterator[Callers]:
+    """Callers of nginx in front of two web nodes."""
+    sockets = [folder / "a.sock", folder / "b.sock"]
+    for path in sockets:
+        gunicorn({**billing.env, "DATABASE_TIMEOUT": str(TIMEOUT)}, f"--bind=unix:{path}")
+    (folder / "nginx").mkdir()
+    second = {"# server 10.0.0.12:8000": f"server unix:{sockets[1]}"}
+    nginx = Nginx(folder / "nginx", sockets[0], second)
+    try:
+        with Callers(nginx.url, key) as callers:
+            yield callers
+    finally:
+        nginx.close()
+
+
+def agree(node: MariaDB, name: str, count: int, spent: int) -> None:
+    """So many uses are there once each, and all sums agree, on this node."""
+
+    def figures() -> tuple[object, ...]:
+        (row,) = node.execute(
+            "SELECT remain_quota + used_quota, used_quota, u.*, l.*, q.* FROM tokens,"
+            " (SELECT quota, used_quota AS used, request_count FROM users) u,"
+            " (SELECT COUNT(*) AS a, COUNT(DISTINCT request_id), SUM(quota) FROM logs"
+            " WHERE type = 2) l, (SELECT SUM(quota), SUM(count) FROM quota_data) q",
+            database=name,
+        )
+        return tuple(int(value) for value in row)
+
+    rest = (50_000_000 - spent, spent, count, count, count, spent, spent, count)
+    wait_for(lambda: figures() == (50_000_000, spent, *rest), f"{count} uses on every node", 10)
