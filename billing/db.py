@@ -280,6 +280,18 @@ def transact(database: Any, work: Callable[[], T], unsure: Callable[[], None] = 
     raise AssertionError("only a time limit ends the attempts")
 
 
+def run_each(database: Any, query: peewee.Query, rows: Iterable[tuple[Any, ...]]) -> None:
+    """Run a write once for each row, whose values take the place of BOUND in it.
+
+    Its SQL is built once: that costs ten times as much as running it.
+    """
+    sql, parameters = database.get_sql_context().sql(query).query()
+    for row in rows:
+        given = iter(row)
+        bound = [next(given) if value is BOUND.value else value for value in parameters]
+        database.execute_sql(sql, bound)
+
+
 def new_id() -> str:
     """A request_id for what has none, so that it is found again after a lost connection."""
     return secrets.token_hex(16)

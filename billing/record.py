@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import peewee
 
-from billing.db import new_id, transact
+from billing.db import BOUND, new_id, run_each, transact
 from billing.dialects import insert_adding, locked
 from billing.models import LOG_CONSUME, LOG_REFUND, Log, QuotaData, Token, User
 from billing.quota import MAX_STORED
@@ -198,16 +198,22 @@ def _write(
         hour["quota"] += spent
         hour["token_used"] += usage.sign * (usage.prompt_tokens + usage.completion_tokens)
         hour["count"] += not usage.refund
-    for token_id, spent in sorted(by_token.items()):
-        Token.update(
-            remain_quota=Token.remain_quota - spent, used_quota=Token.used_quota + spent
-        ).where(Token.id == token_id).execute()
-    for user_id, spent in sorted(by_user.items()):
-        User.update(
-            quota=User.quota - spent,
-            used_quota=User.used_quota + spent,
-            request_count=User.request_count + uses[user_id],
-        ).where(User.id == user_id).execute()
+    token_update = Token.update(
+        {Token.remain_quota: Token.remain_quota - BOUND, Token.used_quota: Token.used_quota + BOUND}
+    ).where(Token.id == BOUND)
+    run_each(database, token_update, ((spent, spent, id) for id, spent in sorted(by_token.items())))
+    user_update = User.update(
+        {
+            User.quota: User.quota - BOUND,
+            User.used_quota: User.used_quota + BOUND,
+            User.request_count: User.request_count + BOUND,
+        }
+    ).where(User.id == BOUND)
+    run_each(
+        database,
+        user_update,
+        ((spent, spent, uses[id], id) for id, spent in sorted(by_user.items())),
+    )
     rows = [_log_row(usage, tokens[usage.token_id]) for usage in usages]
     for some in peewee.chunked(rows, _ROWS):
         Log.insert_many(some).execute()
