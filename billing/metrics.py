@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask, Response, g, request
@@ -17,9 +18,10 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from billing.db import Event
+from billing.db import Event, driver_errors
+from billing.errors import BillingError
 from billing.http import BEGAN
-from billing.service import VERSION, Service
+from billing.service import VERSION, Service, service
 
 if TYPE_CHECKING:
     from config import Settings
@@ -41,6 +43,12 @@ RECONNECTS = Counter(
 CONNECTIONS = Gauge(
     "billing_database_connections", "Connections open now", multiprocess_mode="livesum"
 )
+BEHIND = Gauge(
+    "billing_replica_seconds_behind",
+    "How old an attached replica's figures may be, by database; absent where none is one",
+    ["database"],
+    multiprocess_mode="livemostrecent",
+)
 INFO = Gauge(
     "billing_info",
     "Always 1; which version runs, over which kind of database",
@@ -54,12 +62,27 @@ metrics = Blueprint("metrics", __name__)
 @metrics.get("/metrics")
 def exposition() -> Response:
     """Those of all workers, when the server gave them a folder to share."""
+    _ask_replicas(service())
     registry = CollectorRegistry()
     try:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     except ValueError:
         registry = REGISTRY
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _ask_replicas(held: Service) -> None:
+    """Ask attached replicas how far behind they are; a database that is away is left out."""
+    handles = {"main": held.handle, "logs": held.logs} if held.attached else {}
+    for name, handle in handles.items():
+        if handle is None or (name == "logs" and handle is held.handle):
+            continue
+        handle.begin()
+        with suppress(BillingError, *driver_errors()):
+            handle.shape()
+            replica = handle.kind.replica(handle.database)
+            if replica and replica.behind is not None:
+                BEHIND.labels(name).set(replica.behind)
 
 
 def _count(response: Response) -> Response:

@@ -98,6 +98,16 @@ def test_the_next_host_answers_when_the_first_is_away(followed: Gateway) -> None
     assert used(followed) == 250
 
 
+def test_metrics_say_how_far_behind_a_replica_is(followed: Gateway) -> None:
+    client = followed.client(METRICS="true")
+
+    def told() -> bool:
+        name = 'billing_replica_seconds_behind{database="main"} '
+        return name in client.get("/metrics").get_data(as_text=True)
+
+    wait_for(told, "the replica's figure")
+
+
 def test_a_stopped_replica_answers_as_of_then_and_check_warns(pair: Any, followed: Gateway) -> None:
     app = followed.app()
     pair.pause()
