@@ -105,7 +105,8 @@ class Handle:
 
         A lost connection is replaced and the read repeated, once for each host, within the budget.
         That a `heavy` read is cut off says nothing of the database's health, so nobody else is
-        refused for it. Raises DatabaseUnavailable when a retry can help, DatabaseBroken when none can.
+        refused for it. Raises DatabaseUnavailable when a retry can help, DatabaseBroken when none
+        can.
         """
         self._admit()
         for _ in range(self._tries - 1):
