@@ -100,6 +100,11 @@ class PostgreSQL(peewee.PostgresqlDatabase):
         return text
 
     @staticmethod
+    def literal(text: peewee.Node) -> peewee.Node:
+        """Text to compare to the last blank."""
+        return text
+
+    @staticmethod
     def can_write(database: peewee.Database) -> bool:
         """Whether the account may change another program's tables."""
         sql = "SELECT has_table_privilege('tokens', 'INSERT, UPDATE, DELETE')"

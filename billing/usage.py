@@ -45,12 +45,8 @@ def spent(
         rows = billing.handle.fetch(_hours_of_user, user.id, start, end, heavy=True)
     else:
         rows = billing.handle.fetch(_hours_of_token, token.id, start, end, heavy=True)
-    found = [Spent(int(day) * DAY, _text(model), int(quota)) for day, model, quota in rows]
+    found = [Spent(int(day) * DAY, model or "", int(quota)) for day, model, quota in rows]
     return sorted(found, key=lambda each: (each.day, -each.quota, each.model))
-
-
-def _text(model: str | bytes | None) -> str:
-    return model.decode(errors="replace") if isinstance(model, bytes) else model or ""
 
 
 def _hours(shape: Shape, owner: Node) -> Select:
@@ -127,7 +123,7 @@ def _logged(owner: tuple[Field[Any], ...], bounded: bool) -> Build:
         )
         if len(owner) > 1:
             # The name again: MySQL takes Chat and chat for one, but that comparison has the index.
-            rows = rows.where(shape.kind.exact(Log.token_name) == BOUND)
+            rows = rows.where(shape.kind.literal(Log.token_name) == BOUND)
         if bounded:
             rows = rows.where(Log.id >= BOUND, Log.id <= BOUND)
         return rows.group_by(SQL("1"), SQL("2"))

@@ -131,6 +131,7 @@ class MariaDBPair:
             "MASTER_HOST = '127.0.0.1', MASTER_USER = 'root', MASTER_USE_GTID = slave_pos,"
             f" MASTER_CONNECT_RETRY = 1, MASTER_PORT = {self.primary.port}"
         )
+        self.primary.execute("GRANT SLAVE MONITOR ON *.* TO billing@localhost, billing@'127.0.0.1'")
 
     def _follow(self, change: str) -> None:
         self.replica.execute("STOP SLAVE")

@@ -24,6 +24,8 @@ from tests.live.conftest import USAGE
 from tests.servers import Gunicorn, free_port, wait_for
 from tests.test_concurrency import RECORD, together
 
+Answering = Callable[[str, Access], Callable[[], tuple[int, int]]]
+
 
 @pytest.fixture(scope="module")
 def galera() -> Iterator[Galera]:
@@ -44,45 +46,48 @@ def clustered(galera: Galera) -> Iterator[Billing]:
 
 
 @pytest.fixture
-def answering() -> Iterator[Callable[[str, Access], Callable[[], int]]]:
-    """A handle of an address; call it for the port of the server that answers one request."""
+def answering() -> Iterator[Answering]:
+    """Opens an address, and makes one request: the server's port, the connection's number."""
     with ExitStack() as stack:
 
-        def open_handle(url: str, access: Access) -> Callable[[], int]:
+        def open_handle(url: str, access: Access) -> Callable[[], tuple[int, int]]:
             handle = Handle(database_url(url), TIMEOUT, access)
             stack.callback(handle.close)
 
-            def port() -> int:
+            def answered() -> tuple[int, int]:
                 handle.begin()
-                return int(handle.fetch(_port)[0][0])
+                ((port, connection),) = handle.fetch(_port)
+                return port, connection
 
-            return port
+            return answered
 
         yield open_handle
 
 
 def _port(shape: Shape) -> peewee.Node:
-    return peewee.SQL("SELECT @@port FROM users")
+    return peewee.SQL("SELECT @@port, CONNECTION_ID() FROM users")
 
 
 def test_the_first_host_that_is_up_answers(
-    galera: Galera, clustered: Billing, answering: Callable[..., Callable[[], int]]
+    galera: Galera, clustered: Billing, answering: Answering
 ) -> None:
     url = clustered.env["DATABASE_URL"]
     dead = url.replace("@", f"@127.0.0.1:{free_port()},")
 
-    ports = [answering(each, access)() for each in (url, dead) for access in ("read", "write")]
+    ports = [answering(each, access)()[0] for each in (url, dead) for access in ("read", "write")]
 
     assert ports == [galera.nodes[0].port] * 4
 
 
 def test_a_read_only_server_answers_reads_and_is_passed_over_by_commands(
-    galera: Galera, clustered: Billing, answering: Callable[..., Callable[[], int]]
+    galera: Galera, clustered: Billing, answering: Answering
 ) -> None:
     first, second, _ = galera.nodes
     first.execute("SET GLOBAL read_only = 1")
     try:
-        ports = [answering(clustered.env["DATABASE_URL"], access)() for access in ("read", "write")]
+        ports = [
+            answering(clustered.env["DATABASE_URL"], access)()[0] for access in ("read", "write")
+        ]
         clustered.run("user", "credit", "alice", "--usd", "1")
     finally:
         first.execute("SET GLOBAL read_only = 0")
@@ -91,37 +96,40 @@ def test_a_read_only_server_answers_reads_and_is_passed_over_by_commands(
 
 
 def test_a_node_cut_off_from_its_cluster_is_passed_over_until_it_is_back(
-    galera: Galera, clustered: Billing, answering: Callable[..., Callable[[], int]]
+    galera: Galera, clustered: Billing, answering: Answering
 ) -> None:
     first, second, _ = galera.nodes
-    port = answering(clustered.env["DATABASE_URL"], "read")
-    before = port()
+    ask_on = answering(clustered.env["DATABASE_URL"], "read")
+    before, _ = ask_on()
     galera.isolate(first)
     try:
-        meanwhile = port()
+        meanwhile, _ = ask_on()
         clustered.run("user", "credit", "alice", "--usd", "1")
     finally:
         galera.rejoin(first)
 
     assert (before, meanwhile) == (first.port, second.port)
-    wait_for(lambda: port() == first.port, "the preferred node")
+    wait_for(lambda: ask_on()[0] == first.port, "the preferred node")
 
 
-def test_a_frozen_node_is_left_within_one_request(
-    galera: Galera, clustered: Billing, answering: Callable[..., Callable[[], int]]
+def test_a_frozen_node_is_left_within_one_request_and_let_alone(
+    galera: Galera, clustered: Billing, answering: Answering
 ) -> None:
     first, second, _ = galera.nodes
-    port = answering(clustered.env["DATABASE_URL"], "read")
-    before = port()
+    ask_on = answering(clustered.env["DATABASE_URL"], "read")
+    before, _ = ask_on()
     first.process.send_signal(signal.SIGSTOP)
     try:
-        meanwhile = port()
+        meanwhile, _ = ask_on()
+        then, later = ask_on(), ask_on()
     finally:
         first.process.send_signal(signal.SIGCONT)
         galera.wait_until_in(first)
 
     assert (before, meanwhile) == (first.port, second.port)
-    wait_for(lambda: port() == first.port, "the preferred node")
+    # On one connection: the frozen one is not tried again with each.
+    assert then == later
+    wait_for(lambda: ask_on()[0] == first.port, "the preferred node")
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["refusing", "silent"])
