@@ -104,7 +104,7 @@ class Handle:
         """The rows of a query, each BOUND in it replaced by the next value; one autocommitted read.
 
         A lost connection is replaced and the read repeated, once for each host, within the budget.
-        That a `heavy` read is cut off says nothing of the database's health, so nobody else is
+        That a `heavy` read takes too long says nothing of the database's health, so nobody else is
         refused for it. Raises DatabaseUnavailable when a retry can help, DatabaseBroken when none
         can.
         """
