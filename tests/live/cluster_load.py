@@ -57,6 +57,7 @@ class Callers:
     def check(self, faults: list[float]) -> None:
         """All were answered, by 503 only for a while after each fault; the limit never moved."""
         assert self.errors == []
+        assert self.seen
         for seen in self.seen:
             if seen.answer.status == 503:
                 is_unreadable(seen.path, seen.answer, 503)

@@ -201,6 +201,7 @@ def test_a_killed_node_costs_callers_seconds_and_an_import_nothing(
 
     lines = len(running.given)
     assert told == {"recorded": lines, "skipped": 0, "bad": []}
+    assert complaints
     for complaint in complaints.splitlines():
         assert "the database connection was lost: going on" in complaint
     for node in galera.nodes:
