@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +22,7 @@ import pytest
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import SUBSCRIPTION, USAGE, Site, fill
-from tests.servers import ROOT, Answer, Gunicorn, Nginx, ask, exchange, program
+from tests.servers import ROOT, Answer, Gunicorn, Nginx, ask, exchange, program, wait_for
 
 #: 502, 503 and 504 on our two routes, and elsewhere.
 UNAVAILABLE = {
@@ -275,6 +276,26 @@ def test_a_client_in_a_hurry_is_told_to_wait(
     assert second.json == {"error": error}
     assert second.headers["Access-Control-Allow-Origin"] == "*"
     assert second.headers["Retry-After"] == "2"
+
+
+def test_one_address_reads_one_range_of_days_at_a_time(front: Front) -> None:
+    headers = front.site.headers("example")
+    days = f"{USAGE}?include=daily_costs&start_date=2026-11-01&end_date=2026-11-02"
+    workers = front.site.server.workers()
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            for pid in workers:
+                os.kill(pid, signal.SIGSTOP)
+            both = [pool.submit(ask, front.nginx.url, days, headers) for _ in range(2)]
+            wait_for(lambda: any(asked.done() for asked in both), "a refusal", 5)
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
+
+    refused, answered = sorted((asked.result() for asked in both), key=lambda told: -told.status)
+    assert (answered.status, refused.status, refused.headers["Retry-After"]) == (200, 429, "2")
+    assert refused.json["error"]["code"] == "rate_limited"
+    assert ask(front.nginx.url, days, headers).status == 200
 
 
 def test_nginx_logs_neither_query_strings_nor_keys(
