@@ -20,7 +20,7 @@ from tests.gateways import KEY, Gateway
 from tests.live.conftest import prepared
 from tests.live.drill import LONGEST, RIGHT, STARTING, TIMEOUT, Drill
 from tests.live.test_sqlite_faults import attached
-from tests.servers import Gunicorn, MariaDB, wait_for
+from tests.servers import Gunicorn, MariaDB, freeze, wait_for
 
 Start = Callable[..., Gunicorn]
 
@@ -41,7 +41,7 @@ def _restart(mariadb: MariaDB) -> None:
 
 def _freeze(mariadb: MariaDB) -> None:
     assert mariadb.process is not None
-    mariadb.process.send_signal(signal.SIGSTOP)
+    freeze(mariadb.process.pid)
     time.sleep(4)
     mariadb.process.send_signal(signal.SIGCONT)
 

@@ -124,6 +124,17 @@ def exchange(port: int, *lines: bytes) -> bytes:
         return received
 
 
+def freeze(pid: int) -> None:
+    """Stop a process, and return when the last of its threads has stopped; SIGCONT wakes it."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def stopped() -> bool:
+        threads = Path(f"/proc/{pid}/task").glob("*/stat")
+        return {path.read_text().rpartition(")")[2].split()[0] for path in threads} == {"T"}
+
+    wait_for(stopped, "the stop of a process", 5)
+
+
 class MariaDB:
     """A MariaDB server in a folder of its own, with the root account open on loopback.
 

@@ -20,7 +20,7 @@ from billing.db import fault
 from billing.errors import DatabaseBroken, DatabaseUnavailable
 from config import DatabaseURL, Settings
 from tests.conftest import Billing, World, bearer
-from tests.servers import MariaDB, free_port, wait_for
+from tests.servers import MariaDB, free_port, freeze, wait_for
 
 SUBSCRIPTION = "/v1/dashboard/billing/subscription"
 USAGE = "/v1/dashboard/billing/usage"
@@ -61,7 +61,7 @@ def mariadb_locked(world: World, request: pytest.FixtureRequest) -> Iterator[Non
 def mariadb_frozen(_: World, request: pytest.FixtureRequest) -> Iterator[None]:
     mariadb: MariaDB = request.getfixturevalue("mariadb")
     assert mariadb.process is not None
-    os.kill(mariadb.process.pid, signal.SIGSTOP)
+    freeze(mariadb.process.pid)
     try:
         yield
     finally:

@@ -21,7 +21,7 @@ from tests.clusters import Galera
 from tests.conftest import Billing, bearer
 from tests.live.cluster_load import TIMEOUT, Import, agree, web
 from tests.live.conftest import USAGE
-from tests.servers import Gunicorn, free_port, wait_for
+from tests.servers import Gunicorn, free_port, freeze, wait_for
 from tests.test_concurrency import RECORD, together
 
 Answering = Callable[[str, Access], Callable[[], tuple[int, int]]]
@@ -118,7 +118,7 @@ def test_a_frozen_node_is_left_within_one_request_and_let_alone(
     first, second, _ = galera.nodes
     ask_on = answering(clustered.env["DATABASE_URL"], "read")
     before, _ = ask_on()
-    first.process.send_signal(signal.SIGSTOP)
+    freeze(first.process.pid)
     try:
         meanwhile, _ = ask_on()
         then, later = ask_on(), ask_on()

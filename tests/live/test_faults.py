@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import SUBSCRIPTION, UNAVAILABLE, UNREADABLE, USAGE, is_unreadable
-from tests.servers import ROOT, Answer, Gunicorn, MariaDB, ask, environment, wait_for
+from tests.servers import ROOT, Answer, Gunicorn, MariaDB, ask, environment, freeze, wait_for
 
 TIMEOUT = {"DATABASE_TIMEOUT": "1"}
 
@@ -142,7 +142,7 @@ def _seen(server: Gunicorn, token: dict[str, Any]) -> set[bytes]:
 @contextmanager
 def _frozen(mariadb: MariaDB) -> Iterator[None]:
     assert mariadb.process is not None
-    mariadb.process.send_signal(signal.SIGSTOP)
+    freeze(mariadb.process.pid)
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import SUBSCRIPTION, USAGE
-from tests.servers import Gunicorn, MariaDB, ask, exchange, wait_for
+from tests.servers import Gunicorn, MariaDB, ask, exchange, freeze, wait_for
 
 
 def _knock(server: Gunicorn, secret: str) -> None:
@@ -92,7 +92,7 @@ def test_a_worker_that_is_stopped_amid_a_request_logs_no_query(
 
         client = threading.Thread(target=wait_in_vain)
         assert mariadb.process is not None
-        mariadb.process.send_signal(signal.SIGSTOP)
+        freeze(mariadb.process.pid)
         try:
             client.start()
             wait_for(lambda: mariadb.port in _peers(worker), "the worker's connection")

@@ -22,7 +22,7 @@ import pytest
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import SUBSCRIPTION, USAGE, Site, fill
-from tests.servers import ROOT, Answer, Gunicorn, Nginx, ask, exchange, program, wait_for
+from tests.servers import ROOT, Answer, Gunicorn, Nginx, ask, exchange, freeze, program, wait_for
 
 #: 502, 503 and 504 on our two routes, and elsewhere.
 UNAVAILABLE = {
@@ -244,7 +244,7 @@ def test_a_service_that_hangs_is_504(front: Front, start_nginx: Callable[..., Ng
     workers = front.site.server.workers()
     try:
         for pid in workers:
-            os.kill(pid, signal.SIGSTOP)
+            freeze(pid)
 
         for path in UNAVAILABLE:
             _is_unavailable(nginx, path, 504)
@@ -285,7 +285,7 @@ def test_one_address_reads_one_range_of_days_at_a_time(front: Front) -> None:
     with ThreadPoolExecutor(2) as pool:
         try:
             for pid in workers:
-                os.kill(pid, signal.SIGSTOP)
+                freeze(pid)
             both = [pool.submit(ask, front.nginx.url, days, headers) for _ in range(2)]
             wait_for(lambda: any(asked.done() for asked in both), "a refusal", 5)
         finally:
