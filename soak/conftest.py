@@ -15,7 +15,7 @@ from tests.conftest import (  # noqa: F401 -- fixtures
     pytest_runtest_makereport,
     sqlite_billing,
 )
-from tests.live.conftest import on_mariadb, site, url  # noqa: F401 -- fixtures
+from tests.live.conftest import callers, on_mariadb, site, url  # noqa: F401 -- fixtures
 from tests.live.drill import Drill
 from tests.servers import VERSIONS
 
