@@ -89,7 +89,7 @@ def test_imports_through_three_nodes_lose_nothing_while_nodes_go_away(
             time.sleep(8)
             faults.append(time.monotonic())
             mend()
-            galera.wait_until_in(node)
+            galera.wait_until_whole()
             for each in imports:
                 each.more(1000)
             rounds += 1
