@@ -83,7 +83,7 @@ class Galera:
     def isolate(self, node: MariaDB) -> None:
         """Cut a node off, and wait until it has left the primary component."""
         node.execute("SET GLOBAL wsrep_provider_options='gmcast.isolate=1'")
-        wait_for(lambda: not self._ready(node), "the end of a node's part")
+        wait_for(lambda: not self.ready(node), "the end of a node's part")
 
     def rejoin(self, node: MariaDB) -> None:
         """End the isolation of a node."""
@@ -91,7 +91,8 @@ class Galera:
         self.wait_until_whole()
 
     @staticmethod
-    def _ready(node: MariaDB) -> bool:
+    def ready(node: MariaDB) -> bool:
+        """Whether a node takes itself for a part of the cluster."""
         return node.execute("SHOW STATUS LIKE 'wsrep_ready'") == [("wsrep_ready", "ON")]
 
     @contextlib.contextmanager
