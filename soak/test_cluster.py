@@ -5,14 +5,16 @@ from __future__ import annotations
 import random
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import accumulate, count, cycle, product
 from pathlib import Path
 from typing import Any
 
+import pymysql
 import pytest
 
 from tests.clusters import Galera
@@ -61,6 +63,36 @@ def cut_off(cluster: Galera, node: MariaDB) -> Callable[[], None]:
     return lambda: cluster.rejoin(node)
 
 
+@contextmanager
+def watched(cluster: Galera, away: list[float]) -> Iterator[None]:
+    """Note in `away` each moment in which no node at all would answer: nobody can then."""
+    seen = dict.fromkeys(range(3), time.monotonic())
+    ended = threading.Event()
+
+    def ask_on(number: int) -> None:
+        node = cluster.nodes[number]
+        while not ended.wait(0.1):
+            with suppress(OSError, pymysql.MySQLError):
+                if node.listens() and cluster.ready(node):
+                    seen[number] = time.monotonic()
+
+    def note() -> None:
+        while not ended.wait(0.1):
+            if time.monotonic() - max(seen.values()) > 0.5:
+                away.append(time.monotonic())
+
+    threads = [threading.Thread(target=ask_on, args=(number,)) for number in seen]
+    threads.append(threading.Thread(target=note))
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
 def test_imports_through_three_nodes_lose_nothing_while_nodes_go_away(
     galera: Galera,  # noqa: F811
     clustered: Billing,  # noqa: F811
@@ -72,8 +104,14 @@ def test_imports_through_three_nodes_lose_nothing_while_nodes_go_away(
     made = [clustered.token("alice", "--quota", "50000000") for _ in range(4)]
     tokens = [token["id"] for token in made]
     name = clustered.env["DATABASE_URL"].rpartition("/")[2]
-    faults, rounds = [], 0
-    with web(clustered, gunicorn, tmp_path, made[0]["key"]) as callers, ExitStack() as stack:
+    faults: list[float] = []
+    away: list[float] = []
+    rounds = 0
+    with (
+        watched(galera, away),
+        web(clustered, gunicorn, tmp_path, made[0]["key"]) as callers,
+        ExitStack() as stack,
+    ):
         imports = []
         for number in range(3):
             # Each prefers a node of its own.
@@ -89,13 +127,13 @@ def test_imports_through_three_nodes_lose_nothing_while_nodes_go_away(
             time.sleep(8)
             faults.append(time.monotonic())
             mend()
-            galera.wait_until_in(node)
+            galera.wait_until_whole()
             for each in imports:
                 each.more(1000)
             rounds += 1
         told = [each.end() for each in imports]
 
-    callers.check(faults)
+    callers.check([*faults, *away])
     compare(galera, name, tokens, [each.given for each in imports], [one for one, _ in told])
     watch(callers, tokens[0], [each.given for each in imports])
     given = [line for each in imports for line in each.given]
@@ -104,7 +142,8 @@ def test_imports_through_three_nodes_lose_nothing_while_nodes_go_away(
     with capsys.disabled():
         sys.stdout.write(
             f"\n{rounds} times a node killed, frozen or cut off: {len(given)} lines by three"
-            f" imports, which lost {lost} connections; callers were told {dict(answers)}\n"
+            f" imports, which lost {lost} connections; callers were told {dict(answers)};"
+            f" for {len(away) / 10:.1f} s no node was in a cluster\n"
         )
 
 

@@ -49,8 +49,7 @@ class Galera:
         self.nodes[0].start("--wsrep-new-cluster")
         for node in self.nodes[1:]:
             node.start()
-        for node in self.nodes:
-            self.wait_until_in(node)
+        self.wait_until_whole()
 
     @staticmethod
     def _options(members: str, port: int) -> list[str]:
@@ -70,27 +69,30 @@ class Galera:
             "--innodb-autoinc-lock-mode=2",
         ]
 
-    def wait_until_in(self, node: MariaDB, members: int = 3) -> None:
-        """Wait until a node is synced with that many members."""
+    def wait_until_whole(self) -> None:
+        """Wait until every node says that all are there: one just woken knows no better."""
 
-        def synced() -> bool:
-            rows = dict(node.execute("SHOW STATUS LIKE 'wsrep%%'"))
-            return (rows["wsrep_ready"], rows["wsrep_cluster_size"]) == ("ON", str(members))
+        def whole() -> bool:
+            told = [dict(node.execute("SHOW STATUS LIKE 'wsrep%%'")) for node in self.nodes]
+            return all(
+                (one["wsrep_ready"], one["wsrep_cluster_size"]) == ("ON", "3") for one in told
+            )
 
-        wait_for(synced, "a Galera node", 60)
+        wait_for(whole, "the whole cluster", 60)
 
     def isolate(self, node: MariaDB) -> None:
         """Cut a node off, and wait until it has left the primary component."""
         node.execute("SET GLOBAL wsrep_provider_options='gmcast.isolate=1'")
-        wait_for(lambda: not self._ready(node), "the end of a node's part")
+        wait_for(lambda: not self.ready(node), "the end of a node's part")
 
     def rejoin(self, node: MariaDB) -> None:
         """End the isolation of a node."""
         node.execute("SET GLOBAL wsrep_provider_options='gmcast.isolate=0'")
-        self.wait_until_in(node)
+        self.wait_until_whole()
 
     @staticmethod
-    def _ready(node: MariaDB) -> bool:
+    def ready(node: MariaDB) -> bool:
+        """Whether a node takes itself for a part of the cluster."""
         return node.execute("SHOW STATUS LIKE 'wsrep_ready'") == [("wsrep_ready", "ON")]
 
     @contextlib.contextmanager

@@ -195,10 +195,10 @@ class MariaDB:
         log = (self.folder / "log").open("ab")
         with log:
             self.process = subprocess.Popen([*self._command, *options], stdout=log, stderr=log)
-        wait_for(lambda: self._listens() and self.execute("SELECT 1"), "MariaDB")
+        wait_for(lambda: self.listens() and self.execute("SELECT 1"), "MariaDB")
 
-    def _listens(self) -> bool:
-        """PyMySQL leaves a socket open when nobody listens."""
+    def listens(self) -> bool:
+        """Whether it may be asked: PyMySQL leaves a socket open when nobody listens."""
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(str(self.socket))
         return True

@@ -124,7 +124,7 @@ def test_a_frozen_node_is_left_within_one_request_and_let_alone(
         then, later = ask_on(), ask_on()
     finally:
         first.process.send_signal(signal.SIGCONT)
-        galera.wait_until_in(first)
+        galera.wait_until_whole()
 
     assert (before, meanwhile) == (first.port, second.port)
     # On one connection: the frozen one is not tried again with each.
@@ -195,7 +195,7 @@ def test_a_killed_node_costs_callers_seconds_and_an_import_nothing(
         running.more(6000)
         back = time.monotonic()
         first.start()
-        galera.wait_until_in(first)
+        galera.wait_until_whole()
         running.more(2000)
         told, complaints = running.end()
 
