@@ -91,7 +91,7 @@ def _count(response: Response) -> Response:
     REQUESTS.labels(route, response.status_code).inc()
     SECONDS.labels(route).observe(time.perf_counter() - request.environ[BEGAN])
     if response.status_code in (401, 403):
-        REFUSALS.labels(g.error_code).inc()
+        REFUSALS.labels(g.get("error_code", "none")).inc()
     return response
 
 

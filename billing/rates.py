@@ -55,12 +55,15 @@ class _Limiter:
         if now < self._paused_until:
             return
         try:
-            if self._limiter.hit(self._limit, client):
-                return
-            ends = self._limiter.get_window_stats(self._limit, client).reset_time
+            admitted = self._limiter.hit(self._limit, client)
+            ends = 0 if admitted else self._limiter.get_window_stats(self._limit, client).reset_time
         except StorageError as error:
+            if not self._paused_until:
+                log.warning("requests are not counted: %s", type(error.storage_error).__name__)
             self._paused_until = time.monotonic() + _PAUSE
-            log.warning("requests are not counted: %s", type(error.storage_error).__name__)
+            return
+        self._paused_until = 0.0
+        if admitted:
             return
         raise RateLimited(max(math.ceil(ends - time.time()), 1))
 

@@ -70,7 +70,7 @@ def test_the_counts_are_those_of_all_workers_and_outlive_them(
     first = scraped(server)
 
     for pid in before:
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGKILL)
     wait_for(lambda: len(server.workers()) == 2 and not set(before) & set(server.workers()), "two")
     for _ in range(40):
         ask(server.url, USAGE, bearer(key))
