@@ -78,9 +78,8 @@ def test_a_replica_answers_and_is_said_to_be_one(followed: Gateway) -> None:
     assert used(followed) == 250
 
 
+@pytest.mark.parametrize("pair", ["mysql"], indirect=True)
 def test_check_names_the_grant_without_which_it_cannot_tell(pair: Any, followed: Gateway) -> None:
-    if isinstance(pair, PostgreSQLPair):
-        return
     accounts = "billing@localhost, billing@'127.0.0.1'"
     pair.replica.execute(f"REVOKE SLAVE MONITOR ON *.* FROM {accounts}")
     try:
@@ -140,9 +139,8 @@ def test_a_late_replica_answers_old_figures_and_check_says_how_old(
     wait_for(lambda: used(followed) == 300, "the replica")
 
 
+@pytest.mark.parametrize("pair", ["mysql"], indirect=True)
 def test_check_warns_of_figures_that_are_older_than_a_minute(pair: Any, followed: Gateway) -> None:
-    if isinstance(pair, PostgreSQLPair):
-        return
     app = followed.app()
     pair.delay(3600)
     followed.execute("SET timestamp = UNIX_TIMESTAMP() - 100")
@@ -155,9 +153,8 @@ def test_check_warns_of_figures_that_are_older_than_a_minute(pair: Any, followed
     assert re.fullmatch("the database is a replica, behind by seconds: 1[0-9][0-9]", warning)
 
 
+@pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
 def test_a_query_that_a_standby_cancels_is_repeated(pair: Any, followed: Gateway) -> None:
-    if isinstance(pair, MariaDBPair):
-        return
     name = followed.url.rpartition("/")[2]
     conflicts = "SELECT confl_snapshot FROM pg_stat_database_conflicts WHERE datname = %s"
     reading = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event = 'PgSleep'"
