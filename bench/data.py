@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-SCHEMA = Path(__file__).resolve().parent.parent / "tests" / "schema"
+SCHEMA = Path(__file__).resolve().parent.parent / "tests" / "support" / "schema"
 DAYS, USERS, TOKENS = 120, 200, 4
 #: Where the data ends: 2026-11-01 00:00 UTC.
 END = 1793491200

@@ -8,9 +8,9 @@ from typing import Any
 from peewee import chunked
 
 from billing import create_app
-from billing.db import Handle
-from billing.models import Token, User
-from billing.service import digest
+from billing.core.service import digest
+from billing.database.connection import Handle
+from billing.database.models import Token, User
 from config import Settings
 
 PREFIX = "bench"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.fill import PREFIX
-from tests.servers import ROOT, ask, environment, free_port, program, wait_for
+from tests.support.servers import ROOT, ask, environment, free_port, program, wait_for
 
 KEYS = Path(__file__).with_name("keys.lua")
 CONNECTIONS = 16

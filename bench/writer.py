@@ -24,7 +24,7 @@ import pymysql
 
 from bench.data import mysql, sqlite
 from bench.servers import CONNECTIONS, KEYS, SYNC, Server, started
-from tests.servers import MariaDB, program
+from tests.support.servers import MariaDB, program
 
 PATH = "/v1/dashboard/billing/subscription"
 TAKE = "UPDATE tokens SET remain_quota = remain_quota - 1, used_quota = used_quota + 1 WHERE id = 7"

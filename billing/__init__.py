@@ -6,11 +6,13 @@ from importlib.util import find_spec
 
 from flask import Flask
 
-from billing import cli, errors, http, logs, service
-from billing.app import PlainFlask
-from billing.health import health
-from billing.openapi import openapi
-from billing.views import billing, organization
+from billing import cli, errors, logs
+from billing.core import service
+from billing.web import middleware as http
+from billing.web.app import PlainFlask
+from billing.web.health import health
+from billing.web.openapi import openapi
+from billing.web.views import billing, organization
 from config import Settings
 
 
@@ -20,22 +22,22 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.strict_slashes = False
     logs.init_app(settings.log_level, settings.log_format)
     if "postgresql" in {url.dialect for url in settings.addresses}:
-        from billing import postgresql
+        from billing.database.dialects import postgresql
 
         postgresql.init()
     if find_spec("MySQLdb") is not None:
-        from billing import mysqlclient
+        from billing.database.dialects import mysqlclient
 
         mysqlclient.init()
     service.init_app(app, settings)
     errors.init_app(app, settings.default_language)
     http.init_app(app, settings.trusted_proxy_hops, settings.log_format == "json")
     if settings.rate_limit:
-        from billing import rates
+        from billing.web import rate_limit as rates
 
         rates.init_app(app, settings.rate_limit, settings.rate_limit_storage)
     if settings.metrics:
-        from billing import metrics
+        from billing.web import metrics
 
         metrics.init_app(app, settings)
     app.register_blueprint(billing, url_prefix="/dashboard/billing")
@@ -44,7 +46,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(health)
     app.register_blueprint(openapi)
     if settings.panel:
-        from billing.panel import panel
+        from billing.web.panel import panel
 
         app.register_blueprint(panel, url_prefix="/dashboard/billing")
         app.register_blueprint(panel, url_prefix="/v1/dashboard/billing", name="v1_panel")

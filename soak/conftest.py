@@ -17,7 +17,7 @@ from tests.conftest import (  # noqa: F401 -- fixtures
 )
 from tests.live.conftest import callers, on_mariadb, site, url  # noqa: F401 -- fixtures
 from tests.live.drill import Drill
-from tests.servers import VERSIONS
+from tests.support.servers import VERSIONS
 
 _FOUND: list[str] = []
 

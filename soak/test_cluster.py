@@ -17,12 +17,12 @@ from typing import Any
 import pymysql
 import pytest
 
-from tests.clusters import Galera
 from tests.conftest import Billing
 from tests.live.cluster_load import Callers, Import, web
 from tests.live.conftest import USAGE
 from tests.live.test_cluster import clustered, galera  # noqa: F401 -- fixtures
-from tests.servers import Gunicorn, MariaDB, wait_for
+from tests.support.clusters import Galera
+from tests.support.servers import Gunicorn, MariaDB, wait_for
 
 HOUR = 3600
 

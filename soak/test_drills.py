@@ -16,11 +16,11 @@ import pytest
 
 from soak.conftest import tell
 from tests.conftest import Billing
-from tests.gateways import KEY, Gateway
 from tests.live.conftest import prepared
 from tests.live.drill import LONGEST, RIGHT, STARTING, TIMEOUT, Drill
 from tests.live.test_sqlite_faults import attached
-from tests.servers import Gunicorn, MariaDB, freeze, wait_for
+from tests.support.gateways import KEY, Gateway
+from tests.support.servers import Gunicorn, MariaDB, freeze, wait_for
 
 Start = Callable[..., Gunicorn]
 

@@ -15,10 +15,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from billing import create_app
-from billing.db import Handle
+from billing.database.connection import Handle
 from config import Settings
-from tests.gateways import CASES, Gateway, opened
-from tests.servers import IN_CI, LOGS, TOLD, VERSIONS, Gunicorn, MariaDB, PostgreSQL
+from tests.support.gateways import CASES, Gateway, opened
+from tests.support.servers import IN_CI, LOGS, TOLD, VERSIONS, Gunicorn, MariaDB, PostgreSQL
 
 #: The secrets that tests made, as bytes.
 SECRETS = {MariaDB.password.encode(), quote(MariaDB.password, safe="").encode()}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flask import Flask
 
-from billing.cli import check, database, tokens, usage, usage_show, users
+from billing.cli import check, database, tokens, usage, users
+from billing.cli import usage_report as usage_show
 
 
 def init_app(app: Flask) -> None:

@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from billing import check as checking
-from billing.auth import token_with
-from billing.cli.shell import command, show
+from billing.cli.common import command, show
+from billing.core import diagnostics as checking
+from billing.core.service import service
 from billing.errors import BillingError
-from billing.service import service
+from billing.web.auth import token_with
 
 
 @click.command()

@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
-from billing import accounts, dialects, tables
-from billing.cli.shell import command, opened, show
-from billing.models import Token, User
-from billing.service import VERSION, service
+from billing.cli.common import command, opened, show
+from billing.core import accounts
+from billing.core.service import VERSION, service
+from billing.database import dialects
+from billing.database import schema as tables
+from billing.database.models import Token, User
 
 #: A Procfile's release phase must pass in attached mode too.
 _NOTHING = {"attached": "nothing to do"}

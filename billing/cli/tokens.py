@@ -6,8 +6,7 @@ from typing import Any
 
 import click
 
-from billing import accounts
-from billing.cli.shell import (
+from billing.cli.common import (
     ID,
     NAME,
     Expiry,
@@ -18,7 +17,8 @@ from billing.cli.shell import (
     opened,
     show,
 )
-from billing.models import DISABLED, ENABLED, Token
+from billing.core import accounts
+from billing.database.models import DISABLED, ENABLED, Token
 
 
 @click.group()

@@ -15,8 +15,7 @@ import click
 import peewee
 from marshmallow import ValidationError
 
-from billing import record as recording
-from billing.cli.shell import (
+from billing.cli.common import (
     ID,
     NAME,
     TOKENS,
@@ -27,12 +26,13 @@ from billing.cli.shell import (
     opened,
     show,
 )
-from billing.db import driver_errors, fault
+from billing.core import recording
+from billing.core.recording import Outcome, Usage
+from billing.core.service import service
+from billing.database.connection import driver_errors, fault
 from billing.errors import CommandError
-from billing.record import Outcome, Usage
-from billing.schemas import UsageLine
-from billing.service import service
-from billing.values import quota_of_usd
+from billing.parsing import quota_of_usd
+from billing.web.schemas import UsageLine
 
 _BATCH = 1000
 _LINE = UsageLine()

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from billing import accounts
-from billing.cli.shell import NAME, amount, amount_options, command, opened, show
-from billing.models import User
+from billing.cli.common import NAME, amount, amount_options, command, opened, show
+from billing.core import accounts
+from billing.database.models import User
 
 
 @click.group()

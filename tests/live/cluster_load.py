@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.conftest import Billing, bearer
+from tests.database.test_concurrency import FLASK
 from tests.live.conftest import SUBSCRIPTION, USAGE, is_unreadable
-from tests.servers import ROOT, Answer, Gunicorn, MariaDB, Nginx, ask, environment, wait_for
-from tests.test_concurrency import FLASK
+from tests.support.servers import ROOT, Answer, Gunicorn, MariaDB, Nginx, ask, environment, wait_for
 
 #: DATABASE_TIMEOUT of the web nodes, and how much longer callers may be told 503, in seconds.
 TIMEOUT, GRACE = 3, 2

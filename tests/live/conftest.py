@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Billing, bearer
-from tests.servers import Answer, Gunicorn, MariaDB, ask
+from tests.support.servers import Answer, Gunicorn, MariaDB, ask
 
 SUBSCRIPTION, USAGE = "/v1/dashboard/billing/subscription", "/v1/dashboard/billing/usage"
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tests.conftest import bearer
 from tests.live.conftest import SUBSCRIPTION, USAGE, is_unreadable
-from tests.servers import Answer, ask, wait_for
+from tests.support.servers import Answer, ask, wait_for
 
 #: What the drills set DATABASE_TIMEOUT to, and how long any answer may then take, in seconds.
 TIMEOUT = {"DATABASE_TIMEOUT": "1"}

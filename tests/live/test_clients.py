@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.live.conftest import SUBSCRIPTION, USAGE, Site
-from tests.servers import Answer
+from tests.support.servers import Answer
 
 NUMBER = (int, float)
 TODAY = datetime.datetime.now(datetime.UTC).date()

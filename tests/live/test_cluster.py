@@ -14,15 +14,15 @@ from pathlib import Path
 import peewee
 import pytest
 
-from billing.db import Handle, Shape
-from billing.dialects import Access
+from billing.database.connection import Handle, Shape
+from billing.database.dialects import Access
 from config import database_url
-from tests.clusters import Galera
 from tests.conftest import Billing, bearer
+from tests.database.test_concurrency import RECORD, together
 from tests.live.cluster_load import TIMEOUT, Import, agree, web
 from tests.live.conftest import USAGE
-from tests.servers import Gunicorn, free_port, freeze, wait_for
-from tests.test_concurrency import RECORD, together
+from tests.support.clusters import Galera
+from tests.support.servers import Gunicorn, free_port, freeze, wait_for
 
 Answering = Callable[[str, Access], Callable[[], tuple[int, int]]]
 

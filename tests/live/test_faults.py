@@ -17,7 +17,16 @@ from typing import Any
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import SUBSCRIPTION, UNAVAILABLE, UNREADABLE, USAGE, is_unreadable
-from tests.servers import ROOT, Answer, Gunicorn, MariaDB, ask, environment, freeze, wait_for
+from tests.support.servers import (
+    ROOT,
+    Answer,
+    Gunicorn,
+    MariaDB,
+    ask,
+    environment,
+    freeze,
+    wait_for,
+)
 
 TIMEOUT = {"DATABASE_TIMEOUT": "1"}
 

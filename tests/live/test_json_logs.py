@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import SUBSCRIPTION, USAGE
-from tests.servers import Gunicorn, ask, exchange
+from tests.support.servers import Gunicorn, ask, exchange
 
 FIELDS = ["time", "level", "request_id", "method", "route", "status", "duration"]
 FIELDS += ["user_id", "token_id"]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import SUBSCRIPTION, USAGE
-from tests.servers import Gunicorn, MariaDB, ask, exchange, freeze, wait_for
+from tests.support.servers import Gunicorn, MariaDB, ask, exchange, freeze, wait_for
 
 
 def _knock(server: Gunicorn, secret: str) -> None:

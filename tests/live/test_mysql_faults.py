@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Billing, bearer
 from tests.live.conftest import USAGE, is_unreadable, prepared
 from tests.live.drill import RIGHT, TIMEOUT, Drill
-from tests.servers import Gunicorn, MariaDB, ask, flask
+from tests.support.servers import Gunicorn, MariaDB, ask, flask
 
 Start = Callable[..., Gunicorn]
 

@@ -22,7 +22,17 @@ import pytest
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import SUBSCRIPTION, USAGE, Site, fill
-from tests.servers import ROOT, Answer, Gunicorn, Nginx, ask, exchange, freeze, program, wait_for
+from tests.support.servers import (
+    ROOT,
+    Answer,
+    Gunicorn,
+    Nginx,
+    ask,
+    exchange,
+    freeze,
+    program,
+    wait_for,
+)
 
 #: 502, 503 and 504 on our two routes, and elsewhere.
 UNAVAILABLE = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.live.conftest import SUBSCRIPTION, Site
-from tests.servers import exchange
+from tests.support.servers import exchange
 
 
 def _status(site: Site, *lines: bytes) -> int:

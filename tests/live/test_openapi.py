@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.live.conftest import Site
-from tests.servers import environment
+from tests.support.servers import environment
 
 
 def test_the_service_answers_as_it_is_described(site: Site, tmp_path: Path) -> None:

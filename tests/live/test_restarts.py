@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import Billing, bearer
 from tests.live.conftest import USAGE, prepared
 from tests.live.drill import LONGEST, RIGHT, STARTING, TIMEOUT, Drill
-from tests.servers import ROOT, Gunicorn, MariaDB, Nginx, ask, program, wait_for
+from tests.support.servers import ROOT, Gunicorn, MariaDB, Nginx, ask, program, wait_for
 
 Start = Callable[..., Gunicorn]
 

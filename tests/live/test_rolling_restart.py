@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import USAGE
-from tests.servers import Gunicorn, Nginx
+from tests.support.servers import Gunicorn, Nginx
 
 REQUESTS = 6000
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import SUBSCRIPTION, USAGE, Callers, Site
-from tests.servers import Granian, Gunicorn, ask
+from tests.support.servers import Granian, Gunicorn, ask
 
 
 @pytest.fixture(scope="module", params=[Gunicorn, Granian], ids=["gunicorn", "granian"])

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Billing, remember
-from tests.gateways import KEY, Gateway
 from tests.live.conftest import SUBSCRIPTION, USAGE, prepared
 from tests.live.drill import RIGHT, TIMEOUT, Drill
-from tests.servers import Gunicorn, program
+from tests.support.gateways import KEY, Gateway
+from tests.support.servers import Gunicorn, program
 
 Start = Callable[..., Gunicorn]
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import Billing, bearer
 from tests.live.conftest import UNAVAILABLE, UNREADABLE, USAGE, is_unreadable
-from tests.servers import ROOT, Gunicorn, MariaDB, ask, environment, free_port
+from tests.support.servers import ROOT, Gunicorn, MariaDB, ask, environment, free_port
 
 TIMEOUT = {"DATABASE_TIMEOUT": "1"}
 BROKEN = (

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_play
 
 from tests.conftest import Billing
 from tests.live.conftest import Site, fill
-from tests.servers import ROOT, VERSIONS, Gunicorn, program
+from tests.support.servers import ROOT, VERSIONS, Gunicorn, program
 
 #: Where the tests leave what they saw; people look there, git does not.
 SCREENSHOTS = ROOT / "tests" / "screenshots"

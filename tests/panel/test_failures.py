@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Billing
 from tests.live.conftest import Site
 from tests.panel.conftest import PAGE, Panel, fill_with_days
-from tests.servers import Gunicorn, Nginx, program
+from tests.support.servers import Gunicorn, Nginx, program
 
 #: Whose key (or what is pasted), the user's id beside it, and the words.
 REFUSALS = {

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Billing
-from tests.gateways import KEY, Gateway, opened
 from tests.panel.conftest import PAGE, TODAY, Panel
-from tests.servers import Gunicorn, ask
+from tests.support.gateways import KEY, Gateway, opened
+from tests.support.servers import Gunicorn, ask
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What the figures are; knows no HTTP and no terminal."""

@@ -1,0 +1,254 @@
+"""Writes what was used: token, user, log row and hour, in one transaction."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import peewee
+
+from billing.database.connection import BOUND, new_id, run_each, transact
+from billing.database.dialects import insert_adding, locked
+from billing.database.models import LOG_CONSUME, LOG_REFUND, Log, QuotaData, Token, User
+from billing.quota import MAX_STORED
+
+_HOUR = 3600
+
+#: Rows of one INSERT: SQLite takes 32766 parameters.
+_ROWS = 500
+
+
+class Usage(NamedTuple):
+    """One use of a token, or its refund. `at` None is now; `request_id` None is never the same."""
+
+    token_id: int
+    model: str
+    quota: int
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    at: int | None = None
+    request_id: str | None = None
+    refund: bool = False
+
+    @property
+    def type(self) -> int:
+        return LOG_REFUND if self.refund else LOG_CONSUME
+
+    @property
+    def sign(self) -> int:
+        return -1 if self.refund else 1
+
+    def same(self, other: Usage) -> bool:
+        """The same content; a time that was not given is like any."""
+        times = None in (self.at, other.at) or self.at == other.at
+        return times and self._replace(at=None) == other._replace(at=None)
+
+
+@dataclass
+class Outcome:
+    """`bad` holds the position and reason of each usage that could not be recorded."""
+
+    recorded: int = 0
+    skipped: int = 0
+    bad: list[tuple[int, str]] = field(default_factory=list)
+
+
+def record(database: peewee.Database, usages: Sequence[Usage]) -> Outcome:
+    """Record a batch in one transaction; the bad ones are left out and reported.
+
+    A usage whose (type, request_id) is recorded already with the same content is skipped. Going
+    past the remaining quota is recorded: it has happened. Raises the driver's errors, with
+    nothing recorded.
+    """
+    if not isinstance(database, peewee.SqliteDatabase):
+        # By its id a usage is found again when the connection was lost around its COMMIT.
+        usages = [usage._replace(request_id=usage.request_id or new_id()) for usage in usages]
+    latest: Outcome | None = None
+    perhaps: Outcome | None = None
+
+    def work() -> Outcome:
+        nonlocal latest
+        outcome = _record(database, usages)
+        if perhaps and outcome.skipped == perhaps.skipped + perhaps.recorded:
+            return perhaps
+        latest = outcome
+        return outcome
+
+    def unsure() -> None:
+        nonlocal perhaps
+        perhaps = latest
+
+    return transact(database, work, unsure)
+
+
+def _record(database: peewee.Database, usages: Sequence[Usage]) -> Outcome:
+    outcome, good, now = Outcome(), [], int(time.time())
+    # Locking the tokens first keeps two writers of one token apart: the second looks into the
+    # logs only when the first has written them.
+    tokens = _tokens(database, usages)
+    known = _known(usages)
+    for position, usage in enumerate(usages):
+        token = tokens.get(usage.token_id)
+        if token is None:
+            outcome.bad.append((position, f"no token {usage.token_id}"))
+            continue
+        if earlier := known.get((usage.type, usage.request_id)):
+            if usage.same(earlier):
+                outcome.skipped += 1
+            else:
+                outcome.bad.append((position, "its request_id has other content already"))
+            continue
+        if not token.spend(usage.sign * usage.quota):
+            outcome.bad.append((position, "the balance cannot hold that amount"))
+            continue
+        if usage.request_id is not None:
+            known[usage.type, usage.request_id] = usage
+        good.append(usage._replace(at=now if usage.at is None else usage.at))
+    if good:
+        _write(database, good, tokens)
+    outcome.recorded = len(good)
+    return outcome
+
+
+@dataclass
+class _Token:
+    """A token and its owner as they were when locked, and what the batch spends."""
+
+    id: int
+    name: str
+    user_id: int
+    remain_quota: int
+    used_quota: int
+    username: str | None
+    user_quota: int | None
+    user_used_quota: int | None
+    spent: int = 0
+
+    def spend(self, quota: int) -> bool:
+        """Whether the stored sums stay within 64 bits."""
+        spent = self.spent + quota
+        sums = (
+            self.remain_quota - spent,
+            self.used_quota + spent,
+            (self.user_quota or 0) - spent,
+            (self.user_used_quota or 0) + spent,
+        )
+        fits = all(abs(value) <= MAX_STORED for value in sums)
+        self.spent = spent if fits else self.spent
+        return fits
+
+
+def _tokens(database: peewee.Database, usages: Sequence[Usage]) -> dict[int, _Token]:
+    rows = (
+        Token.select(
+            Token.id,
+            Token.name,
+            Token.user_id,
+            Token.remain_quota,
+            Token.used_quota,
+            User.username,
+            User.quota,
+            User.used_quota,
+        )
+        .join(User, peewee.JOIN.LEFT_OUTER, on=(User.id == Token.user_id))
+        .where(Token.id.in_({usage.token_id for usage in usages}))
+        .order_by(Token.id)
+    )
+    return {row[0]: _Token(*row) for row in locked(database, rows).tuples()}
+
+
+def _known(usages: Sequence[Usage]) -> dict[tuple[int, str | None], Usage]:
+    """What the logs hold of the batch's request ids."""
+    ids = {usage.request_id for usage in usages} - {None}
+    if not ids:
+        return {}
+    rows = Log.select(
+        Log.token_id,
+        Log.model_name,
+        Log.quota,
+        Log.prompt_tokens,
+        Log.completion_tokens,
+        Log.created_at,
+        Log.request_id,
+        Log.type,
+    ).where(Log.type.in_((LOG_CONSUME, LOG_REFUND)), Log.request_id.in_(ids))
+    found: Any = rows.tuples()
+    known = (Usage._make((*row, type == LOG_REFUND)) for *row, type in found)
+    return {(usage.type, usage.request_id): usage for usage in known}
+
+
+def _write(
+    database: peewee.Database, usages: Sequence[Usage], tokens: Mapping[int, _Token]
+) -> None:
+    by_token: Counter[int] = Counter()
+    by_user: Counter[int] = Counter()
+    uses: Counter[int] = Counter()
+    hours: dict[tuple[int, int, int, str], Counter[str]] = defaultdict(Counter)
+    for usage in usages:
+        user_id, spent = tokens[usage.token_id].user_id, usage.sign * usage.quota
+        by_token[usage.token_id] += spent
+        by_user[user_id] += spent
+        # A refund does not unmake the request.
+        uses[user_id] += not usage.refund
+        at = usage.at or 0
+        hour = hours[user_id, at - at % _HOUR, usage.token_id, usage.model]
+        hour["quota"] += spent
+        hour["token_used"] += usage.sign * (usage.prompt_tokens + usage.completion_tokens)
+        hour["count"] += not usage.refund
+    token_update = Token.update(
+        {Token.remain_quota: Token.remain_quota - BOUND, Token.used_quota: Token.used_quota + BOUND}
+    ).where(Token.id == BOUND)
+    run_each(database, token_update, ((spent, spent, id) for id, spent in sorted(by_token.items())))
+    user_update = User.update(
+        {
+            User.quota: User.quota - BOUND,
+            User.used_quota: User.used_quota + BOUND,
+            User.request_count: User.request_count + BOUND,
+        }
+    ).where(User.id == BOUND)
+    run_each(
+        database,
+        user_update,
+        ((spent, spent, uses[id], id) for id, spent in sorted(by_user.items())),
+    )
+    rows = [_log_row(usage, tokens[usage.token_id]) for usage in usages]
+    for some in peewee.chunked(rows, _ROWS):
+        Log.insert_many(some).execute()
+    sums = [
+        {
+            "user_id": user_id,
+            "created_at": created_at,
+            "token_id": token_id,
+            "model_name": model,
+            "username": tokens[token_id].username or "",
+            **hour,
+        }
+        for (user_id, created_at, token_id, model), hour in sorted(hours.items())
+    ]
+    for some in peewee.chunked(sums, _ROWS):
+        insert_adding(
+            database,
+            QuotaData,
+            some,
+            [QuotaData.user_id, QuotaData.created_at, QuotaData.token_id, QuotaData.model_name],
+            [QuotaData.quota, QuotaData.token_used, QuotaData.count],
+        )
+
+
+def _log_row(usage: Usage, token: _Token) -> dict[str, object]:
+    return {
+        "user_id": token.user_id,
+        "username": token.username or "",
+        "token_id": token.id,
+        "token_name": token.name,
+        "created_at": usage.at,
+        "type": usage.type,
+        "model_name": usage.model,
+        "quota": usage.quota,
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "request_id": usage.request_id,
+    }

@@ -1,0 +1,1 @@
+"""How tables are read and written; knows no Flask and no settings."""

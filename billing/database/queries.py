@@ -1,0 +1,227 @@
+"""The service's reads: queries that name only the columns that are there, and the rows they give.
+
+NULL is possible in every column that a gateway added later; the rows say what each means.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from peewee import JOIN, SQL, Field, Query, Select
+
+from billing.database.connection import BOUND, Handle, Shape
+from billing.database.models import ENABLED, GatewayToken, GatewayUser, Option, UserSubscription
+from billing.errors import DatabaseBroken
+from billing.quota import Balance
+
+#: Only our own databases have this table.
+MARKER = "billing_schema"
+
+#: The tables whose columns are looked up at each new connection.
+TABLES = (
+    "users",
+    "tokens",
+    "options",
+    "logs",
+    "quota_data",
+    "user_subscriptions",
+    "redemptions",
+    "top_ups",
+    MARKER,
+)
+
+
+class UserRow(NamedTuple):
+    """A user as the service reads one; fields of columns that are not there are None."""
+
+    id: int
+    status: int | None
+    access_token: str | None
+    quota: int | None
+    used_quota: int | None
+    deleted_at: object
+    setting: str | None
+
+    @property
+    def enabled(self) -> bool:
+        return self.status == ENABLED and self.deleted_at is None
+
+    @property
+    def wallet(self) -> Balance:
+        """What the user's own row says; NULL counts as 0."""
+        return Balance(int(self.quota or 0), int(self.used_quota or 0))
+
+    @property
+    def billing_preference(self) -> str:
+        """new-api: which of wallet and subscriptions pays; "" when it was never set."""
+        with suppress(ValueError, AttributeError, RecursionError):
+            return str(json.loads(self.setting or "{}").get("billing_preference", ""))
+        return ""
+
+
+class TokenRow(NamedTuple):
+    """A token as the service reads one; `user` is None when its owner's row is gone."""
+
+    id: int
+    user_id: int | None
+    key: str
+    status: int | None
+    expired_time: int | None
+    remain_quota: int | None
+    used_quota: int | None
+    unlimited_quota: object
+    name: str | None
+    allow_ips: str | None
+    subnet: str | None
+    deleted_at: object
+    user: UserRow | None
+
+    @property
+    def balance(self) -> Balance:
+        """The token's own figures; NULL counts as 0, and as limited."""
+        unlimited = self.unlimited_quota in (1, "1", "true", "t")
+        return Balance(int(self.remain_quota or 0), int(self.used_quota or 0), unlimited)
+
+
+class SubscriptionRow(NamedTuple):
+    """A subscription that is active now, in quota units and unix seconds."""
+
+    id: int
+    amount_total: int
+    amount_used: int
+    next_reset_time: int | None
+    start_time: int | None
+    end_time: int
+
+    def remaining(self, now: int) -> int:
+        """What is left, with the reset that the gateway makes only at the next use."""
+        due = 0 < (self.next_reset_time or 0) <= now
+        return max(self.amount_total - (0 if due else self.amount_used), 0)
+
+
+_USER = tuple(getattr(GatewayUser, name) for name in UserRow._fields)
+_TOKEN = tuple(getattr(GatewayToken, name) for name in TokenRow._fields[:-1])
+
+
+def _present(shape: Shape, fields: Sequence[Field[Any]]) -> list[Any]:
+    """The fields, NULL for each whose column this version of the gateway lacks."""
+    return [
+        field if shape.has(field.model._meta.table_name, field.column_name) else SQL("NULL")
+        for field in fields
+    ]
+
+
+def _tokens(shape: Shape) -> Select:
+    columns = _present(shape, _TOKEN + _USER)
+    owner = GatewayUser.id == GatewayToken.user_id
+    return GatewayToken.select(*columns).join(GatewayUser, JOIN.LEFT_OUTER, on=owner)
+
+
+def token_by_key(shape: Shape) -> Query:
+    return _tokens(shape).where(GatewayToken.key == BOUND)
+
+
+def token_by_id(shape: Shape) -> Query:
+    return _tokens(shape).where(GatewayToken.id == BOUND)
+
+
+def user_by_id(shape: Shape) -> Query:
+    return GatewayUser.select(*_present(shape, _USER)).where(GatewayUser.id == BOUND)
+
+
+def user_by_name(shape: Shape) -> Query:
+    return GatewayUser.select(*_present(shape, _USER)).where(GatewayUser.username == BOUND)
+
+
+def any_token(shape: Shape) -> Query:
+    owner = GatewayUser.id == GatewayToken.user_id
+    return GatewayToken.select(GatewayToken.id).join(GatewayUser, on=owner).limit(1)
+
+
+def all_options(shape: Shape) -> Query:
+    """In the order the database returns them, as the gateways read them: no ORDER BY, no WHERE."""
+    return Option.select(Option.key, Option.value)
+
+
+def active_subscriptions(shape: Shape) -> Query:
+    mine = UserSubscription.user_id == BOUND
+    active = UserSubscription.status == "active"
+    return UserSubscription.select(
+        *(getattr(UserSubscription, name) for name in SubscriptionRow._fields)
+    ).where(mine, active, UserSubscription.end_time > BOUND)
+
+
+def verify_ours(shape: Shape) -> None:
+    """Raises DatabaseBroken for a database that `flask init` did not make."""
+    if not shape.columns[MARKER] or not shape.columns["tokens"]:
+        raise DatabaseBroken(
+            "the database does not hold our tables: run `flask init`, or, if it is a gateway's, "
+            "set BILLING_MODE=attached"
+        )
+
+
+def verify_attached(shape: Shape) -> None:
+    """Raises DatabaseBroken for a database that is no gateway's.
+
+    Our own must not be attached: its keys are digests, and a digest would then authenticate.
+    """
+    if shape.columns[MARKER]:
+        raise DatabaseBroken("the database is our own: BILLING_MODE=attached is for a gateway's")
+    for table in ("users", "tokens"):
+        if not shape.columns[table]:
+            raise DatabaseBroken(f"the database has no table {table}: it is no gateway's")
+
+
+class Reads:
+    """What a request asks the database, each by one indexed read. Raises as Handle.fetch does."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    def token(self, key: str) -> TokenRow | None:
+        """The token with the stored `key`, and its owner."""
+        return _token(self._handle.fetch(token_by_key, key))
+
+    def token_of_id(self, token_id: int) -> TokenRow | None:
+        return _token(self._handle.fetch(token_by_id, token_id))
+
+    def user(self, user_id: int) -> UserRow | None:
+        """The user of that id, deleted or not."""
+        for row in self._handle.fetch(user_by_id, user_id):
+            return UserRow._make(row)
+        return None
+
+    def user_named(self, name: str) -> UserRow | None:
+        """The user of that name, deleted or not."""
+        for row in self._handle.fetch(user_by_name, name):
+            return UserRow._make(row)
+        return None
+
+    def ready(self) -> None:
+        """Returns when the tables can be read."""
+        self._handle.fetch(any_token)
+
+    def options(self) -> list[tuple[str, str]]:
+        """The gateway's saved options, in the order that decides between them."""
+        if not self._handle.shape().columns["options"]:
+            return []
+        rows = self._handle.fetch(all_options)
+        return [(key, value if isinstance(value, str) else "") for key, value in rows]
+
+    def subscriptions(self, user_id: int, now: int) -> list[SubscriptionRow]:
+        """The user's active subscriptions; none where the gateway knows no such thing."""
+        if not self._handle.shape().columns["user_subscriptions"]:
+            return []
+        rows = self._handle.fetch(active_subscriptions, user_id, now)
+        return [SubscriptionRow._make(row) for row in rows]
+
+
+def _token(rows: list[tuple[Any, ...]]) -> TokenRow | None:
+    for row in rows:
+        token, owner = row[: len(_TOKEN)], UserRow._make(row[len(_TOKEN) :])
+        # The outer join fills a missing owner with NULLs.
+        return TokenRow._make((*token, None if owner.id is None else owner))
+    return None

@@ -1,0 +1,1 @@
+"""Tests of `billing.cli`: what each command prints and does."""

@@ -1,0 +1,161 @@
+"""`flask check`: what an operator runs first."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.conftest import Billing
+from tests.support.gateways import KEY, Gateway
+
+
+def check(app: Any, *arguments: str, **more: Any) -> tuple[int, dict[str, Any]]:
+    result = app.test_cli_runner().invoke(args=["check", "--json", *arguments], **more)
+    return result.exit_code, json.loads(result.stdout)
+
+
+FLAVOURS = {
+    "newapi": "new-api, v0.10.8 or later",
+    "newapi_old": "new-api, v0.4 to v0.8",
+    "oneapi": "one-api",
+}
+
+
+def test_it_names_the_gateway_and_counts(gateway: Gateway) -> None:
+    gateway.token(gateway.user())
+    gateway.token(1, key="Other")
+    gateway.insert("logs", id=1, user_id=1, type=2, created_at=1, quota=400)
+
+    _, report = check(gateway.app())
+
+    assert report["serves"] is True
+    assert report["gateway"] == FLAVOURS[gateway.flavour]
+    assert (report["users"], report["tokens"]) == (1, 2)
+
+
+def test_it_says_where_each_setting_comes_from(newapi: Gateway) -> None:
+    newapi.option("QuotaPerUnit", "250000")
+    newapi.option("USDExchangeRate", "none")
+
+    status, report = check(newapi.app(DISPLAY_UNIT="CNY"))
+
+    assert report["settings"]["QUOTA_PER_UNIT"] == {"value": "250000", "from": "options"}
+    assert report["settings"]["DISPLAY_UNIT"] == {"value": "CNY", "from": "environment"}
+    assert report["settings"]["USD_EXCHANGE_RATE"] == {"value": "7.3", "from": "default"}
+    assert status == 1
+    assert "the option for USD_EXCHANGE_RATE is no number above 0" in report["warnings"]
+
+
+def test_it_warns_of_what_will_be_slow_or_missing(newapi: Gateway) -> None:
+    newapi.user(used_quota=5)
+    newapi.execute("DROP INDEX idx_tokens_key" + (" ON tokens" if newapi.kind == "mysql" else ""))
+
+    status, report = check(newapi.app())
+
+    assert status == 1
+    assert "tokens has no index that begins with key: reads will be slow" in report["warnings"]
+    assert (
+        "logs is empty although quota was used: set LOG_DATABASE_URL if they are elsewhere"
+        in report["warnings"]
+    )
+
+
+def test_it_warns_of_an_account_that_could_write(newapi: Gateway) -> None:
+    _, report = check(newapi.app())
+
+    warning = "the account could write: give the service one that may only SELECT"
+    assert (warning in report["warnings"]) == (newapi.kind != "sqlite")
+
+
+def test_clickhouse_logs_are_no_reason_not_to_serve(newapi: Gateway) -> None:
+    newapi.token(newapi.user())
+    env = {"LOG_DATABASE_URL": "clickhouse://ch:9000/logs"}
+
+    _, report = check(newapi.app(**env))
+
+    assert report["serves"] is True
+    assert "logs in ClickHouse are not supported: all but daily costs works" in report["warnings"]
+    assert newapi.read("usage", **env) == {"object": "list", "total_usage": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("values", "answer", "why"),
+    [
+        ({}, "200", "shows the token's figures"),
+        ({"expired_time": 1700000000}, "200", "shows the token's figures; expired"),
+        ({"remain_quota": 0}, "200", "shows the token's figures; exhausted"),
+        ({"status": 2}, "401 api_key_disabled", "its status is 2: switched off"),
+        ({"user_id": 9}, "403 user_disabled", "its user is switched off, deleted or missing"),
+    ],
+)
+def test_it_explains_a_token(
+    newapi: Gateway, values: dict[str, Any], answer: str, why: str
+) -> None:
+    token_id = newapi.token(**{"user_id": newapi.user(), **values})
+
+    _, by_id = check(newapi.app(), "--token-id", str(token_id))
+    _, by_key = check(newapi.app(), "--key", input=f"sk-{KEY}-5\n")
+
+    assert (by_id["token"]["answer"], by_id["token"]["why"]) == (answer, why)
+    assert by_key["token"] == by_id["token"]
+    assert KEY not in json.dumps(by_key)
+
+
+def test_an_unknown_key_is_explained(newapi: Gateway) -> None:
+    _, report = check(newapi.app(), "--key", input="sk-nobody\n")
+
+    assert report["token"]["answer"] == "401 invalid_api_key"
+
+
+def test_a_database_that_is_away_cannot_serve(newapi: Gateway) -> None:
+    newapi.execute('ALTER TABLE "tokens" RENAME TO "gone"')
+
+    result = newapi.app().test_cli_runner().invoke(args=["check"])
+
+    assert result.exit_code == 2
+    assert result.stderr == ("cannot serve: the database has no table tokens: it is no gateway's\n")
+
+
+def test_our_own_database_is_not_to_be_attached(sqlite_billing: Billing) -> None:
+    key = sqlite_billing.token(sqlite_billing.user()["username"])["key"]
+    app = sqlite_billing.make_app(BILLING_MODE="attached")
+
+    result = app.test_cli_runner().invoke(args=["check"])
+    answer = app.test_client().get(
+        "/dashboard/billing/usage", headers={"Authorization": f"Bearer {key}"}
+    )
+
+    assert result.exit_code == 2
+    assert "the database is our own" in result.stderr
+    assert answer.status_code == 500
+
+
+@pytest.mark.parametrize("newapi", ["sqlite", "mysql"], indirect=True)
+def test_a_gateways_database_is_not_served_as_our_own(newapi: Gateway) -> None:
+    newapi.token(newapi.user())
+
+    answer = newapi.client(BILLING_MODE="embedded").get(
+        "/dashboard/billing/usage", headers={"Authorization": KEY}
+    )
+
+    assert answer.status_code == 500
+
+
+def test_our_own_database_is_checked_as_well(billing: Billing) -> None:
+    token = billing.token(billing.user()["username"], "--quota", "500000")
+
+    status, report = check(billing.app, "--token-id", str(token["id"]))
+
+    assert (status, report["mode"], report["users"], report["tokens"]) == (0, "embedded", 1, 1)
+    assert report["token"]["hard_limit_usd"] == 1
+
+
+def test_logs_that_cannot_be_reached_are_a_warning(newapi: Gateway) -> None:
+    env = {"LOG_DATABASE_URL": "mysql://u:p@127.0.0.1:1/logs"}
+
+    status, report = check(newapi.app(**env))
+
+    assert status == 1
+    assert any("daily costs are 503" in warning for warning in report["warnings"])

@@ -1,0 +1,1 @@
+"""Tests of `billing.core`: the figures, over every gateway and database."""

@@ -1,0 +1,132 @@
+"""A gateway that is upgraded, limits its readers or is busy while we run."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import bearer
+from tests.support.gateways import KEY, Gateway, opened
+
+USAGE = "/v1/dashboard/billing/usage"
+
+
+def due(client: object) -> None:
+    """As if `OPTIONS_REFRESH` seconds had passed."""
+    service = client.application.extensions["billing"]  # type: ignore[attr-defined]
+    service._options_end = 0.0
+    service.handle.begin()
+    service.handle.shape().ends = 0.0
+
+
+def test_a_column_that_goes_is_missed_by_nobody(gateway: Gateway) -> None:
+    gateway.token(gateway.user())
+    client = gateway.client()
+    before = client.get(USAGE, headers=bearer(KEY))
+    column = "subnet" if gateway.flavour == "oneapi" else "allow_ips"
+    gateway.execute(f'ALTER TABLE "tokens" DROP COLUMN "{column}"')
+
+    after = client.get(USAGE, headers=bearer(KEY))
+
+    assert (before.json, after.json) == ({"object": "list", "total_usage": 0.05},) * 2
+
+
+def test_an_allow_list_that_comes_with_an_upgrade_is_obeyed(newapi: Gateway) -> None:
+    newapi.token(newapi.user())
+    newapi.execute('ALTER TABLE "tokens" DROP COLUMN "allow_ips"')
+    client = newapi.client()
+    before = client.get(USAGE, headers=bearer(KEY))
+    newapi.execute('ALTER TABLE "tokens" ADD COLUMN "allow_ips" varchar(191)')
+    newapi.execute('UPDATE "tokens" SET "allow_ips" = \'10.0.0.1\'')
+
+    due(client)
+    after = client.get(USAGE, headers=bearer(KEY))
+
+    assert (before.status_code, after.status_code) == (200, 403)
+
+
+def test_subscriptions_that_come_with_an_upgrade_count(newapi: Gateway) -> None:
+    newapi.token(newapi.user(id=1))
+    newapi.execute('ALTER TABLE "user_subscriptions" RENAME TO "later"')
+    client = newapi.client(BILLING_SCOPE="account", DISPLAY_UNIT="TOKENS")
+    before = client.get("/dashboard/billing/subscription", headers=bearer(KEY))
+    newapi.execute('ALTER TABLE "later" RENAME TO "user_subscriptions"')
+    newapi.insert(
+        "user_subscriptions",
+        id=1,
+        user_id=1,
+        plan_id=1,
+        amount_total=50,
+        amount_used=0,
+        status="active",
+        end_time=int(time.time()) + 100,
+        start_time=0,
+    )
+
+    due(client)
+    after = client.get("/dashboard/billing/subscription", headers=bearer(KEY))
+
+    assert (before.json["hard_limit_usd"], after.json["hard_limit_usd"]) == (1000, 1050)
+
+
+def test_narrow_columns_of_old_databases_are_read(newapi: Gateway) -> None:
+    kind = {"mysql": "int", "postgresql": "integer", "sqlite": "int"}[newapi.kind]
+    for table, column in (("users", "quota"), ("users", "used_quota"), ("tokens", "used_quota")):
+        if newapi.kind == "mysql":
+            newapi.execute(f'ALTER TABLE "{table}" MODIFY "{column}" {kind}')
+        elif newapi.kind == "postgresql":
+            newapi.execute(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE {kind}')
+    newapi.token(newapi.user(), remain_quota=2**40)
+
+    assert newapi.read("usage") == {"object": "list", "total_usage": 0.05}
+
+
+def test_no_statement_holds_a_gateways_file_for_more_than_two_seconds(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with opened(request, "newapi", "sqlite") as gateway:
+        gateway.token(gateway.user(id=1))
+        gateway.execute(
+            "INSERT INTO logs (user_id, token_id, type, created_at, model_name, quota)"
+            " WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
+            " SELECT 1, 2, 2, 1793491200 + i, 'm', 1 FROM n"
+        )
+        # A view over logs, a thousand times as many rows: an aggregate of minutes.
+        gateway.execute("ALTER TABLE logs RENAME TO few")
+        gateway.execute(
+            "CREATE VIEW logs AS SELECT a.* FROM few a, few b, few c WHERE b.id <= 2000"
+        )
+        client = gateway.client(DATABASE_TIMEOUT="30")
+        query = "include=daily_costs&start_date=2026-11-01&end_date=2026-11-02"
+
+        began = time.monotonic()
+        answer = client.get(f"{USAGE}?{query}", headers=bearer(KEY))
+        took = time.monotonic() - began
+
+        assert answer.status_code == 503
+        assert answer.json == {"error": {"message": "获取使用量失败", "type": "new_api_error"}}
+        assert took < 4
+        assert client.get(USAGE, headers=bearer(KEY)).status_code == 200
+        with sqlite3.connect(tmp_path / "one-api.db", timeout=0) as writer:
+            writer.execute("UPDATE users SET quota = 1")
+        writer.close()
+
+
+def test_a_file_locked_by_its_gateway_is_a_503_and_then_answers(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with opened(request, "oneapi", "sqlite") as gateway:
+        gateway.token(gateway.user())
+        client = gateway.client(DATABASE_TIMEOUT="0.3")
+        gateway.execute("BEGIN EXCLUSIVE")
+
+        locked = client.get(USAGE, headers=bearer(KEY))
+        gateway.execute("COMMIT")
+        time.sleep(1.1)  # the pause after a timeout
+        free = client.get(USAGE, headers=bearer(KEY))
+
+    assert (locked.status_code, locked.headers["Retry-After"]) == (503, "2")
+    assert free.status_code == 200

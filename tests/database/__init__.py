@@ -1,0 +1,1 @@
+"""Tests of `billing.database`: connections, tables, drivers, replicas."""

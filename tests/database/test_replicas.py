@@ -1,0 +1,197 @@
+"""Attached to a replica: following, stopped, late, promoted; and what `flask check` says of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from typing import Any
+
+import peewee
+import psycopg
+import pymysql
+import pytest
+from flask import Flask
+
+from billing.database.connection import Handle, Shape
+from config import database_url
+from tests.support.clusters import MariaDBPair, PostgreSQLPair
+from tests.support.gateways import Gateway
+from tests.support.servers import free_port, wait_for
+
+PAIRS = {"mysql": MariaDBPair, "postgresql": PostgreSQLPair}
+
+
+@pytest.fixture(scope="module", params=PAIRS)
+def pair(request: pytest.FixtureRequest) -> Iterator[Any]:
+    held = PAIRS[request.param]()
+    yield held
+    held.close()
+
+
+@pytest.fixture
+def followed(pair: Any) -> Iterator[Gateway]:
+    """A gateway that writes to the primary; the service reads the replica. One token."""
+    with ExitStack() as stack:
+        name = stack.enter_context(pair.primary.database()).rpartition("/")[2]
+        if isinstance(pair, MariaDBPair):
+            socket = str(pair.primary.socket)
+            connection: Any = pymysql.connect(
+                unix_socket=socket, user="root", database=name, autocommit=True, ssl_disabled=True
+            )
+            kind = "mysql"
+        else:
+            connection = psycopg.connect(pair.primary.url(name), autocommit=True)
+            kind = "postgresql"
+        stack.enter_context(closing(connection))
+        gateway = Gateway("newapi", kind, pair.replica.url(name), connection)
+        stack.callback(gateway.close)
+        gateway.token(gateway.user())
+        wait_for(lambda: pair.replica.execute("SELECT id FROM tokens", database=name), "the token")
+        yield gateway
+
+
+def used(gateway: Gateway) -> float:
+    """In quota units."""
+    return gateway.read("usage", DISPLAY_UNIT="TOKENS")["total_usage"] / 100
+
+
+def check(app: Flask) -> dict[str, Any]:
+    result = app.test_cli_runner().invoke(args=["check", "--json"])
+    assert result.exit_code in (0, 1)
+    return json.loads(result.stdout)
+
+
+def of_replica(report: dict[str, Any]) -> list[str]:
+    return [warning for warning in report["warnings"] if "replica" in warning]
+
+
+def test_a_replica_answers_and_is_said_to_be_one(followed: Gateway) -> None:
+    app = followed.app()
+
+    wait_for(lambda: check(app).get("seconds_behind") == 0, "the replica")
+
+    report = check(app)
+    assert (report["replica"], of_replica(report)) == ("yes", [])
+    assert used(followed) == 250
+
+
+@pytest.mark.parametrize("pair", ["mysql"], indirect=True)
+def test_check_names_the_grant_without_which_it_cannot_tell(pair: Any, followed: Gateway) -> None:
+    accounts = "billing@localhost, billing@'127.0.0.1'"
+    pair.replica.execute(f"REVOKE SLAVE MONITOR ON *.* FROM {accounts}")
+    try:
+        report = check(followed.app())
+    finally:
+        pair.replica.execute(f"GRANT SLAVE MONITOR ON *.* TO {accounts}")
+
+    assert (report["replica"], report["seconds_behind"]) == ("yes", "unknown")
+    assert of_replica(report) == [
+        "the database is a replica: how far behind only an account with"
+        " GRANT SLAVE MONITOR ON *.* may ask"
+    ]
+
+
+def test_the_next_host_answers_when_the_first_is_away(followed: Gateway) -> None:
+    followed.url = followed.url.replace("@", f"@127.0.0.1:{free_port()},")
+
+    assert used(followed) == 250
+
+
+def test_metrics_say_how_far_behind_a_replica_is(followed: Gateway) -> None:
+    client = followed.client(METRICS="true")
+
+    def told() -> bool:
+        name = 'billing_replica_seconds_behind{database="main"} '
+        return name in client.get("/metrics").get_data(as_text=True)
+
+    wait_for(told, "the replica's figure")
+
+
+def test_a_stopped_replica_answers_as_of_then_and_check_warns(pair: Any, followed: Gateway) -> None:
+    app = followed.app()
+    pair.pause()
+    followed.execute("UPDATE tokens SET used_quota = 300")
+
+    before, report = used(followed), check(app)
+
+    assert before == 250
+    (warning,) = of_replica(report)
+    assert "it does not follow its primary: it is stopped" in warning or "is paused" in warning
+    pair.resume()
+    wait_for(lambda: used(followed) == 300, "the replica")
+
+
+def test_a_late_replica_answers_old_figures_and_check_says_how_old(
+    pair: Any, followed: Gateway
+) -> None:
+    app = followed.app()
+    pair.delay(3600)
+    followed.execute("UPDATE tokens SET used_quota = 300")
+
+    wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "a replica behind")
+    before = used(followed)
+
+    assert before == 250
+    pair.delay(0)
+    wait_for(lambda: used(followed) == 300, "the replica")
+
+
+@pytest.mark.parametrize("pair", ["mysql"], indirect=True)
+def test_check_warns_of_figures_that_are_older_than_a_minute(pair: Any, followed: Gateway) -> None:
+    app = followed.app()
+    pair.delay(3600)
+    followed.execute("SET timestamp = UNIX_TIMESTAMP() - 100")
+    followed.execute("UPDATE tokens SET used_quota = 300")
+
+    wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "a replica behind")
+    (warning,) = of_replica(check(app))
+    pair.delay(0)
+
+    assert re.fullmatch("the database is a replica, behind by seconds: 1[0-9][0-9]", warning)
+
+
+@pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
+def test_a_query_that_a_standby_cancels_is_repeated(pair: Any, followed: Gateway) -> None:
+    name = followed.url.rpartition("/")[2]
+    conflicts = "SELECT confl_snapshot FROM pg_stat_database_conflicts WHERE datname = %s"
+    reading = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event = 'PgSleep'"
+    handle = Handle(database_url(followed.url), 20, "attached")
+
+    def read() -> list[tuple[Any, ...]]:
+        handle.begin()
+        rows = handle.fetch(_slow)
+        handle.close()
+        return rows
+
+    with ThreadPoolExecutor() as pool:
+        rows = pool.submit(read)
+        wait_for(lambda: pair.replica.execute(reading, name), "the query")
+        followed.execute("UPDATE tokens SET used_quota = 300")
+        followed.execute("VACUUM tokens")
+
+        assert rows.result() == [(300,)]
+    assert pair.replica.execute(conflicts, name) == [(1,)]
+
+
+def _slow(shape: Shape) -> peewee.Node:
+    return peewee.SQL("SELECT used_quota FROM tokens, pg_sleep(2)")
+
+
+def test_a_promoted_replica_answers_on_and_is_no_longer_one(pair: Any, followed: Gateway) -> None:
+    """The last: the pair is none after it."""
+    app, name = followed.app(), followed.url.rpartition("/")[2]
+    before = check(app)
+    pair.promote()
+    wait_for(
+        lambda: pair.replica.execute("UPDATE tokens SET used_quota = 400", database=name) or True,
+        "a primary",
+    )
+
+    after = check(app)
+
+    assert "replica" in before
+    assert "replica" not in after
+    assert used(followed) == 400

@@ -1,0 +1,1 @@
+"""What the tests start: one file for each kind of server."""

@@ -1,0 +1,1 @@
+"""Tests of `billing.web`: requests in, bodies and headers out, without a server."""

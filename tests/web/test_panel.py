@@ -1,0 +1,147 @@
+"""The page as it is served: where, under which policy; and the JSON routes do not notice it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.conftest import Billing, bearer
+from tests.support.servers import ROOT
+
+PAGES = [
+    "/dashboard/billing/",
+    "/dashboard/billing",
+    "/v1/dashboard/billing/",
+    "/v1/dashboard/billing",
+    "/v1//dashboard/billing//",
+]
+FILES = ["panel.css", "panel.js", "text.js", "chart.js", "icon.svg"]
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+
+
+def get(client: FlaskClient, path: str, **headers: str) -> TestResponse:
+    """The answer, its file closed."""
+    return client.get(path, headers=headers, buffered=True)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_page_is_at_both_prefixes_with_and_without_the_last_slash(
+    sqlite_billing: Billing, path: str
+) -> None:
+    answer = get(sqlite_billing.client(), path)
+
+    assert (answer.status_code, answer.mimetype) == (200, "text/html")
+    prefix = "/v1/dashboard/billing" if "v1" in path else "/dashboard/billing"
+    named = re.findall(r'(?:src|href)="([^"]*)"', answer.text)
+    assert sorted(named) == sorted(f"{prefix}/panel/{name}" for name in FILES)
+
+
+@pytest.mark.parametrize("path", ["", *(f"panel/{name}" for name in FILES)])
+def test_everything_of_the_page_comes_under_its_policy_and_is_asked_about_again(
+    sqlite_billing: Billing, path: str
+) -> None:
+    client = sqlite_billing.client()
+
+    answer = get(client, f"/dashboard/billing/{path}")
+    again = get(client, f"/dashboard/billing/{path}", If_None_Match=answer.headers["ETag"])
+
+    assert answer.status_code == 200
+    assert answer.headers["Content-Security-Policy"] == POLICY
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Cache-Control"] == "no-cache"
+    assert "Set-Cookie" not in answer.headers
+    assert (again.status_code, again.data) == (304, b"")
+
+
+def test_the_page_weighs_less_than_sixty_kibibytes(sqlite_billing: Billing) -> None:
+    client = sqlite_billing.client()
+    paths = ["", *(f"panel/{name}" for name in FILES)]
+
+    weight = sum(len(get(client, f"/dashboard/billing/{path}").data) for path in paths)
+
+    assert weight < 60 * 1024
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_of_the_page_names_another_place_or_makes_markup_of_text(name: str) -> None:
+    text = (ROOT / "billing" / "web" / "panel" / "static" / name).read_text("utf-8")
+
+    assert set(re.findall(r"https?://[^\"' ]+", text)) <= {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|console", text)
+
+
+@pytest.mark.parametrize("path", ["panel/", "panel/nothing.js", "panel/../page.py", "panel.js"])
+def test_what_is_no_file_of_the_page_is_not_found(sqlite_billing: Billing, path: str) -> None:
+    answer = get(sqlite_billing.client(), f"/dashboard/billing/{path}", Accept_Language="en")
+
+    assert answer.status_code == 404
+    assert answer.json == {
+        "error": {"message": "no such path", "type": "invalid_request_error", "code": "not_found"}
+    }
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/dashboard/billing/panel/panel.js"])
+def test_the_page_can_be_turned_off(sqlite_billing: Billing, path: str) -> None:
+    answer = get(sqlite_billing.client(PANEL="false"), path)
+
+    assert answer.status_code == 404
+
+
+def test_the_json_routes_do_not_change_by_one_byte(sqlite_billing: Billing) -> None:
+    sqlite_billing.user()
+    key = sqlite_billing.token("alice", "--quota", "500000")["key"]
+    with_page, without = sqlite_billing.client(), sqlite_billing.client(PANEL="false")
+    days = "start_date=2026-01-01&end_date=2026-01-03"
+    routes = ["subscription", "usage", f"usage?include=daily_costs&{days}", "credit_grants", "no"]
+    paths = [f"{prefix}/dashboard/billing/{route}" for prefix in ("", "/v1") for route in routes]
+    paths += ["/v1/organization/costs?start_time=1793491200", "/healthz", "/readyz", "/", "/v1"]
+    callers = [{}, bearer(key), bearer("sk-unknown"), bearer(key, 77)]
+
+    for path in paths:
+        for method in ("GET", "HEAD", "OPTIONS", "POST"):
+            for caller in callers:
+                headers = {**caller, "X-Request-Id": "same"}
+                one = with_page.open(path, method=method, headers=headers)
+                other = without.open(path, method=method, headers=headers)
+                assert (one.status, one.data) == (other.status, other.data)
+                assert list(one.headers) == list(other.headers)
+
+
+@pytest.mark.parametrize(
+    ("env", "money"),
+    [
+        ({}, ' data-unit="USD" data-symbol="$"'),
+        ({"DISPLAY_UNIT": "CNY"}, ' data-unit="CNY" data-symbol="¥"'),
+        ({"DISPLAY_UNIT": "TOKENS"}, ' data-unit="TOKENS" data-symbol=""'),
+        ({"DISPLAY_UNIT": "CUSTOM"}, ' data-unit="CUSTOM" data-symbol="¤"'),
+        (
+            {"DISPLAY_UNIT": "CUSTOM", "CUSTOM_CURRENCY_SYMBOL": '"><b'},
+            ' data-unit="CUSTOM" data-symbol="&#34;&gt;&lt;b"',
+        ),
+    ],
+)
+def test_the_page_names_the_sites_unit(
+    sqlite_billing: Billing, env: dict[str, str], money: str
+) -> None:
+    answer = get(sqlite_billing.client(**env), "/dashboard/billing/")
+
+    assert f'<html lang="en"{money}>' in answer.text
+
+
+def test_the_page_comes_up_without_its_unit_while_the_database_is_away(tmp_path: Path) -> None:
+    held = Billing(f"sqlite:///{tmp_path / 'nothing.db'}", BILLING_MODE="attached")
+
+    answer = get(held.client(), "/dashboard/billing/")
+
+    held.close()
+    assert answer.status_code == 200
+    assert "data-unit" not in answer.text
