@@ -34,7 +34,7 @@ forwarder_headers = ""
 # By its path: workers forked at a reload (HUP) must import our modules as they are then.
 logs = runpy.run_path(str(Path(__file__).parent / "billing" / "logs.py"))
 del sys.modules["config"]
-redact = logs["Redact"]()
+redact = logs["RedactingFilter"]()
 for name in ("gunicorn.error", "gunicorn.access"):
     log = logging.getLogger(name)
     log.filters[:] = [redact]

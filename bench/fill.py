@@ -8,8 +8,8 @@ from typing import Any
 from peewee import chunked
 
 from billing import create_app
-from billing.core.service import digest
-from billing.database.connection import Handle
+from billing.core.credentials import digest
+from billing.database.connection import Database
 from billing.database.models import Token, User
 from config import Settings
 
@@ -47,9 +47,9 @@ def fill(url: str, tokens: int) -> None:
     made = create_app(settings).test_cli_runner().invoke(args=["init"])
     if made.exit_code:
         raise SystemExit(made.output)
-    handle = Handle(settings.database_url, 60, "write")
-    with handle.database.bind_ctx([User, Token]), handle.database.atomic():
+    database = Database(settings.database_url, 60, "write")
+    with database.peewee.bind_ctx([User, Token]), database.peewee.atomic():
         for model, rows in ((User, _users()), (Token, _tokens(tokens))):
             for batch in chunked(rows, 2000):
                 model.insert_many(batch).execute()
-    handle.close()
+    database.close()

@@ -1,22 +1,16 @@
-"""The error classes, their schema, and the one place that renders them (CONTRACT section 3)."""
+"""What can go wrong, as exceptions: status, type, code and messages of each."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from typing import Any, ClassVar
-
-from flask import Flask, Response, g, make_response, request
-from marshmallow import Schema, fields, post_dump
-from werkzeug.exceptions import HTTPException
-
-log = logging.getLogger("billing")
+from typing import ClassVar
 
 
 class BillingError(Exception):
-    """A refusal or failure that the caller is told of; its own text is for the log.
+    """Base of all errors rendered to callers (docs/contract.md section 3).
 
-    `param` names the parameter at fault.
+    `zh` and `en` go to the caller, `str(error)` to the log. `param` names the query parameter at
+    fault.
     """
 
     status: ClassVar[int] = 500
@@ -85,7 +79,7 @@ class BadParameter(BillingError):
 
 
 class RateLimited(BillingError):
-    """Too many requests; another is counted afresh after `seconds`."""
+    """Too many requests; the count starts again after `seconds`."""
 
     status = 429
     code = "rate_limited"
@@ -97,7 +91,11 @@ class RateLimited(BillingError):
         self.headers = {"Retry-After": str(seconds)}
 
 
-class DatabaseUnavailable(BillingError):
+class DatabaseError(BillingError):
+    """The database could not be read or written."""
+
+
+class DatabaseUnavailable(DatabaseError):
     """The database is away, refuses, or is too slow: a retry can help."""
 
     status = 503
@@ -107,8 +105,8 @@ class DatabaseUnavailable(BillingError):
     headers: Mapping[str, str] = {"Retry-After": "2"}
 
 
-class DatabaseBroken(BillingError):
-    """The database answers but holds no tables of ours, or is corrupt: only an operator helps."""
+class DatabaseMisconfigured(DatabaseError):
+    """The database answers but has no tables of ours, or is corrupt: only an operator helps."""
 
     code = "internal_error"
 
@@ -117,77 +115,5 @@ class InternalError(BillingError):
     code = "internal_error"
 
 
-class ErrorBody(Schema):
-    message = fields.String()
-    type = fields.String()
-    code = fields.String()
-    param = fields.String()
-
-    @post_dump
-    def drop_empty(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return {key: value for key, value in data.items() if value is not None}
-
-
-class ErrorSchema(Schema):
-    error = fields.Nested(ErrorBody)
-
-
-_SCHEMA = ErrorSchema()
-
-#: The documented bodies of figures that could not be read, by view: type, Chinese, English.
-_UNREADABLE = {
-    "subscription": ("upstream_error", "获取配额失败", "failed to read the quota"),
-    "usage": ("new_api_error", "获取使用量失败", "failed to read the usage"),
-}
-
-#: What the framework itself refuses: code, Chinese, English.
-_HTTP = {
-    404: ("not_found", "没有这个路径", "no such path"),
-    405: ("method_not_allowed", "该路径不支持此请求方法", "this path does not take that method"),
-}
-
-
-def _body(
-    type: str, code: str | None, messages: tuple[str, str], param: str | None, default: str
-) -> dict[str, Any]:
-    zh, en = messages
-    wanted = (language[:2].lower() for language in request.accept_languages.values())
-    language = next((each for each in wanted if each in ("zh", "en")), default)
-    error = {"message": en if language == "en" else zh, "type": type, "code": code, "param": param}
-    body: dict[str, Any] = _SCHEMA.dump({"error": error})
-    return body
-
-
-def init_app(app: Flask, language: str) -> None:
-    """Make every error of the application answer in the one shape; `language` is the default."""
-
-    def render(error: BillingError, cause: Exception | None = None) -> Response:
-        g.error_code = error.code
-        if error.status >= 500:
-            asked = request.headers.get("X-Request-Id", "-")
-            log.error("%s: %s", error.code, error, exc_info=cause, extra={"request_id": asked})
-        type, code, messages = error.type, error.code, (error.zh, error.en)
-        view = (request.endpoint or "").rpartition(".")[2]
-        if error.status >= 500 and view in _UNREADABLE:
-            type, *texts = _UNREADABLE[view]
-            code, messages = None, (texts[0], texts[1])
-        body = _body(type, code, messages, error.param, language)
-        return make_response(body, error.status, error.headers)
-
-    def http_error(error: HTTPException) -> Response:
-        code, *texts = _HTTP.get(error.code or 0, (None, "请求无效", "bad request"))
-        body = _body("invalid_request_error", code, (texts[0], texts[1]), None, language)
-        # Allow, say; but not the type of the page that this replaces.
-        kept = [pair for pair in error.get_headers() if pair[0] != "Content-Type"]
-        return make_response(body, error.code or 500, kept)
-
-    def unexpected(error: Exception) -> Response:
-        return render(InternalError(type(error).__name__), error)
-
-    app.register_error_handler(BillingError, render)
-    app.register_error_handler(HTTPException, http_error)
-    app.register_error_handler(Exception, unexpected)
-
-
 class CommandError(Exception):
-    """A command cannot be done; its text is the operator's line."""
+    """A command that cannot be done; its text is the one line that the operator sees."""

@@ -1,4 +1,4 @@
-"""Reads the values that people and programs write: times, dollars, names.
+"""Parses the values that people and programs write: times, dollars, names.
 
 Every function raises ValueError, whose text says what the value is not.
 """
@@ -16,7 +16,7 @@ from billing.quota import MAX_QUOTA
 _LAST_SECOND = 253402300799
 
 
-def instant(text: str) -> int:
+def parse_timestamp(text: str) -> int:
     """Unix seconds, from unix seconds or ISO 8601 (UTC unless it says otherwise)."""
     try:
         # Eight digits are a date (20261231), never the seconds of 1970.
@@ -32,7 +32,7 @@ def instant(text: str) -> int:
     return moment
 
 
-def quota_of_usd(text: str, quota_per_unit: Fraction) -> int:
+def usd_to_quota(text: str, quota_per_unit: Fraction) -> int:
     """Dollars as quota units, rounded to the nearest unit, halves to even."""
     if not re.fullmatch(r"[0-9.]{1,40}(?:[eE][+-]?[0-9]{1,2})?", text, re.ASCII):
         raise ValueError("not a number of dollars from 0")
@@ -45,7 +45,7 @@ def quota_of_usd(text: str, quota_per_unit: Fraction) -> int:
     return quota
 
 
-def plain_text(text: str, longest: int) -> str:
+def check_text(text: str, longest: int) -> str:
     """`text` if tables and terminals hold it as it is, and no collation trims it."""
     if not 0 < len(text) <= longest or not text.isprintable() or text != text.strip():
         raise ValueError(f"not 1 to {longest} printable characters")

@@ -1,7 +1,7 @@
 """Quota arithmetic: exact, pure; no Flask, no database.
 
-Quota is an integer count of internal units (CONTRACT section 4). Amounts leave this module as
-Fractions and become floats once, where a schema writes JSON.
+Quota is an integer count of internal units (docs/contract.md section 4). Amounts leave this module
+as Fractions and become floats once, where a schema writes JSON.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from billing import create_app
-from billing.database.connection import Handle
+from billing.database.connection import Database
 from config import Settings
 from tests.support.gateways import CASES, Gateway, opened
 from tests.support.servers import IN_CI, LOGS, TOLD, VERSIONS, Gunicorn, MariaDB, PostgreSQL
@@ -111,16 +111,16 @@ class Billing:
 
     def execute(self, sql: str, *parameters: object) -> list[tuple]:
         """Change rows in ways that no command does."""
-        handle = Handle(self.app.extensions["billing"].settings.database_url, 10, "write")
+        database = Database(self.app.extensions["billing"].settings.database_url, 10, "write")
         try:
-            sql = sql.replace("?", handle.database.param)
-            return list(handle.database.execute_sql(sql, parameters).fetchall())
+            sql = sql.replace("?", database.peewee.param)
+            return list(database.peewee.execute_sql(sql, parameters).fetchall())
         finally:
-            handle.close()
+            database.close()
 
     def close(self) -> None:
         for app in self.apps:
-            app.extensions["billing"].handle.close()
+            app.extensions["billing"].database.close()
 
 
 @pytest.fixture

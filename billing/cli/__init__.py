@@ -1,20 +1,21 @@
-"""The operators' commands: thin shells over functions that live below."""
+"""Click commands of the operators; the work is done in `billing.core`."""
 
 from __future__ import annotations
 
 from flask import Flask
 
-from billing.cli import check, database, tokens, usage, users
-from billing.cli import usage_report as usage_show
+from billing.cli.check import check
+from billing.cli.database import commands as database_commands
+from billing.cli.tokens import token
+from billing.cli.usage import usage
+from billing.cli.usage_import import import_lines
+from billing.cli.usage_report import show_usage
+from billing.cli.users import user
 
 
 def init_app(app: Flask) -> None:
-    usage.usage.add_command(usage_show.show_usage)
-    for command in (
-        *database.commands,
-        check.check,
-        users.user,
-        tokens.token,
-        usage.usage,
-    ):
+    """Add the commands to `flask`."""
+    for subcommand in (import_lines, show_usage):
+        usage.add_command(subcommand)
+    for command in (*database_commands, check, user, token, usage):
         app.cli.add_command(command)

@@ -1,4 +1,4 @@
-"""`flask check`: what an operator runs first."""
+"""`flask check`: prints what `billing.core.diagnostics` finds."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from billing.cli.common import command, show
-from billing.core import diagnostics as checking
-from billing.core.service import service
+from billing.cli.common import command, print_result
+from billing.core import diagnostics
+from billing.core.credentials import find_token
+from billing.core.service import current_service
 from billing.errors import BillingError
-from billing.web.auth import token_with
 
 
 @click.command()
@@ -22,34 +22,34 @@ def check(token_id: int | None, from_stdin: bool, as_json: bool) -> None:
 
     Ends with 0 when all is well, 1 with warnings, 2 when it cannot serve.
     """
-    billing = service()
+    service = current_service()
     try:
-        report = checking.inspect(billing)
+        report = diagnostics.inspect(service)
         explained = None
-        billing.begin()
+        service.start_request()
         if from_stdin:
             key = sys.stdin.readline().strip()
-            explained = checking.explain(billing, token_with(billing, key))
+            explained = diagnostics.explain(service, find_token(service, key))
         elif token_id is not None:
-            explained = checking.explain(billing, billing.reads.token_of_id(token_id))
+            explained = diagnostics.explain(service, service.queries.token_of_id(token_id))
     except BillingError as error:
         if as_json:
-            show({"serves": False, "error": str(error)}, True)
+            print_result({"serves": False, "error": str(error)}, True)
         click.echo(f"cannot serve: {error}", err=True)
         click.get_current_context().exit(2)
     finally:
-        billing.close()
+        service.close()
     if as_json:
         body = {"serves": True, **report.facts, "warnings": report.warnings}
-        show({**body, "token": explained} if explained else body, True)
+        print_result({**body, "token": explained} if explained else body, True)
     else:
         settings = report.facts.pop("settings")
-        show(report.facts, False)
+        print_result(report.facts, False)
         click.echo()
-        show([{"setting": name, **value} for name, value in settings.items()], False)
+        print_result([{"setting": name, **value} for name, value in settings.items()], False)
         if explained:
             click.echo()
-            show(explained, False)
+            print_result(explained, False)
         for warning in report.warnings:
             click.echo(f"warning: {warning}", err=True)
     if report.warnings:

@@ -9,43 +9,44 @@ from typing import Any
 
 import click
 
-from billing.cli.common import command, opened, show
+from billing.cli.common import command, open_database, print_result
 from billing.core import accounts
-from billing.core.service import VERSION, service
-from billing.database import dialects
-from billing.database import schema as tables
+from billing.core.service import current_service
+from billing.database import schema
+from billing.database.dialects import dialect_for
 from billing.database.models import Token, User
+from billing.version import VERSION
 
 #: A Procfile's release phase must pass in attached mode too.
-_NOTHING = {"attached": "nothing to do"}
+_NOTHING_TO_DO = {"attached": "nothing to do"}
 
 
 @click.command()
 @command
 def init(as_json: bool) -> None:
     """Make the tables if they are missing. Safe to repeat."""
-    if service().attached:
-        show(_NOTHING, as_json)
+    if current_service().attached:
+        print_result(_NOTHING_TO_DO, as_json)
         return
-    with opened("create") as database:
-        changed = tables.init(database)
-    show({"database": "created" if changed else "ready"}, as_json)
+    with open_database("create") as database:
+        changed = schema.init(database)
+    print_result({"database": "created" if changed else "ready"}, as_json)
 
 
 @click.command()
 @command
 def quickstart(as_json: bool) -> None:
     """Make the tables, and a first user and token if there are none."""
-    if service().attached:
-        show(_NOTHING, as_json)
+    if current_service().attached:
+        print_result(_NOTHING_TO_DO, as_json)
         return
-    with opened("create") as database:
-        tables.init(database)
-        with dialects.alone(database):
-            made = _first()
-    show(made or {"database": "ready"}, as_json)
+    with open_database("create") as database:
+        schema.init(database)
+        with database.exclusive_lock():
+            made = _create_first_user()
+    print_result(made or {"database": "ready"}, as_json)
     if made and not as_json:
-        port = service().settings.port
+        port = current_service().settings.port
         click.echo("\nBoth secrets are shown this once. Once the service runs, try:\n")
         click.echo(
             f"curl -H 'Authorization: Bearer {made['key']}' "
@@ -53,7 +54,7 @@ def quickstart(as_json: bool) -> None:
         )
 
 
-def _first() -> dict[str, Any] | None:
+def _create_first_user() -> dict[str, Any] | None:
     """Make a user and a token to try the service with, 100 dollars each; None if there are some.
 
     A user that a run before this one left without its token is given one.
@@ -61,14 +62,13 @@ def _first() -> dict[str, Any] | None:
     others = User.select().where(User.username != "first")
     if Token.select().exists() or others.exists():
         return None
-    quota = round(100 * service().settings.quota_per_unit)
+    quota = round(100 * current_service().settings.quota_per_unit)
     made: dict[str, Any] = {}
     user = User.get_or_none(User.username == "first")
     if user is None:
-        user, access_token = accounts.add_user(User._meta.database, "first", quota)
+        user, access_token = accounts.add_user("first", quota)
         made = {"user_id": user.id, "username": user.username, "access_token": access_token}
     token, key = accounts.add_token(
-        User._meta.database,
         user.username,
         name="first",
         quota=quota,
@@ -84,18 +84,28 @@ def _first() -> dict[str, Any] | None:
 @command
 def backup(file: Path, as_json: bool) -> None:
     """Copy the SQLite database to a new FILE, consistent while it is in use."""
-    with opened() as database:
-        tables.backup(database, file)
-    show({"backup": str(file), "bytes": file.stat().st_size}, as_json)
+    with open_database() as database:
+        schema.backup(database, file)
+    print_result({"backup": str(file), "bytes": file.stat().st_size}, as_json)
 
 
 @click.command()
 @command
 def version(as_json: bool) -> None:
-    """Show our version and those under it."""
+    """Show the versions of the service, its packages and the database driver that runs."""
     names = ("flask", "werkzeug", "gunicorn", "peewee", "marshmallow", "pymysql")
     versions = {name: importlib.metadata.version(name) for name in names}
-    show({"billing": VERSION, "python": platform.python_version(), **versions}, as_json)
+    url = current_service().settings.database_url
+    driver = " ".join(dialect_for(url).DRIVER)
+    print_result(
+        {
+            "billing": VERSION,
+            "python": platform.python_version(),
+            **versions,
+            "database driver": driver,
+        },
+        as_json,
+    )
 
 
 commands = (init, quickstart, backup, version)

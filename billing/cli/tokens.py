@@ -6,17 +6,8 @@ from typing import Any
 
 import click
 
-from billing.cli.common import (
-    ID,
-    NAME,
-    Expiry,
-    Network,
-    amount,
-    amount_options,
-    command,
-    opened,
-    show,
-)
+from billing.cli.common import command, open_database, print_result
+from billing.cli.parameters import ID, NAME, Expiry, Network, amount, amount_options
 from billing.core import accounts
 from billing.database.models import DISABLED, ENABLED, Token
 
@@ -41,11 +32,11 @@ def _public(row: Token) -> dict[str, Any]:
     }
 
 
-def _show(row: Token, as_json: bool, **more: str) -> None:
-    shown = {**_public(row), **more}
+def _print_token(row: Token, as_json: bool, **more: str) -> None:
+    columns = {**_public(row), **more}
     if not as_json:
-        shown["allow_ips"] = " ".join(shown["allow_ips"])
-    show(shown, as_json)
+        columns["allow_ips"] = " ".join(columns["allow_ips"])
+    print_result(columns, as_json)
 
 
 @token.command()
@@ -67,20 +58,19 @@ def add(
     as_json: bool,
 ) -> None:
     """Make a token of USER; its key is shown this once."""
-    given = amount(usd, quota, required=False)
+    added = amount(usd, quota, required=False)
     if unlimited and (usd is not None or quota is not None):
         raise click.UsageError("--unlimited takes no amount")
-    with opened() as database:
+    with open_database():
         row, key = accounts.add_token(
-            database,
             user,
             name=name,
-            quota=given,
+            quota=added,
             unlimited=unlimited,
             expired_time=expires,
             allow_ips="\n".join(allow_ip),
         )
-    _show(row, as_json, key=f"sk-{key}")
+    _print_token(row, as_json, key=f"sk-{key}")
 
 
 @token.command("list")
@@ -88,14 +78,14 @@ def add(
 @command
 def list_tokens(user: str | None, as_json: bool) -> None:
     """List the tokens that are not revoked, of USER alone if named."""
-    with opened():
+    with open_database():
         query = Token.select().where(Token.deleted_at.is_null()).order_by(Token.id)
         if user is not None:
             query = query.where(Token.user_id == accounts.user_named(user).id)
         rows = [_public(row) for row in query]
     if not as_json:
         rows = [{**row, "allow_ips": " ".join(row["allow_ips"])} for row in rows]
-    show(rows, as_json)
+    print_result(rows, as_json)
 
 
 @token.command("show")
@@ -103,9 +93,9 @@ def list_tokens(user: str | None, as_json: bool) -> None:
 @command
 def show_token(id: int, as_json: bool) -> None:
     """Show the token ID."""
-    with opened():
+    with open_database():
         row = accounts.token_of(id)
-    _show(row, as_json)
+    _print_token(row, as_json)
 
 
 @token.command()
@@ -135,9 +125,9 @@ def edit(
         changes["allow_ips"] = "\n".join(allow_ip)
     if not changes:
         raise click.UsageError("name something to change")
-    with opened() as database:
-        row = accounts.edit_token(database, id, changes)
-    _show(row, as_json)
+    with open_database():
+        row = accounts.edit_token(id, changes)
+    _print_token(row, as_json)
 
 
 @token.command()
@@ -146,10 +136,10 @@ def edit(
 @command
 def credit(id: int, usd: str | None, quota: int | None, as_json: bool) -> None:
     """Add to the cap of the token ID; the user's wallet is left alone."""
-    given = amount(usd, quota)
-    with opened() as database:
-        row = accounts.credit_token(database, id, given)
-    _show(row, as_json)
+    added = amount(usd, quota)
+    with open_database():
+        row = accounts.credit_token(id, added)
+    _print_token(row, as_json)
 
 
 @token.command()
@@ -157,9 +147,9 @@ def credit(id: int, usd: str | None, quota: int | None, as_json: bool) -> None:
 @command
 def disable(id: int, as_json: bool) -> None:
     """Switch the token ID off until `enable`."""
-    with opened() as database:
-        row = accounts.edit_token(database, id, {"status": DISABLED})
-    _show(row, as_json)
+    with open_database():
+        row = accounts.edit_token(id, {"status": DISABLED})
+    _print_token(row, as_json)
 
 
 @token.command()
@@ -167,9 +157,9 @@ def disable(id: int, as_json: bool) -> None:
 @command
 def enable(id: int, as_json: bool) -> None:
     """Switch the token ID on again."""
-    with opened() as database:
-        row = accounts.edit_token(database, id, {"status": ENABLED})
-    _show(row, as_json)
+    with open_database():
+        row = accounts.edit_token(id, {"status": ENABLED})
+    _print_token(row, as_json)
 
 
 @token.command()
@@ -177,6 +167,6 @@ def enable(id: int, as_json: bool) -> None:
 @command
 def revoke(id: int, as_json: bool) -> None:
     """End the token ID for good; what it used stays recorded."""
-    with opened() as database:
-        row = accounts.revoke_token(database, id)
-    _show(row, as_json)
+    with open_database():
+        row = accounts.revoke_token(id)
+    _print_token(row, as_json)

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from billing.cli.common import NAME, amount, amount_options, command, opened, show
+from billing.cli.common import command, open_database, print_result
+from billing.cli.parameters import NAME, amount, amount_options
 from billing.core import accounts
 from billing.database.models import User
 
@@ -34,19 +35,19 @@ def _public(row: User) -> dict[str, Any]:
 @command
 def add(name: str, usd: str | None, quota: int | None, as_json: bool) -> None:
     """Make the user NAME; its access token is shown this once."""
-    given = amount(usd, quota, required=False)
-    with opened() as database:
-        made, access_token = accounts.add_user(database, name, given)
-    show({**_public(made), "access_token": access_token}, as_json)
+    added = amount(usd, quota, required=False)
+    with open_database():
+        made, access_token = accounts.add_user(name, added)
+    print_result({**_public(made), "access_token": access_token}, as_json)
 
 
 @user.command("list")
 @command
 def list_users(as_json: bool) -> None:
     """List the users that are not deleted."""
-    with opened():
+    with open_database():
         rows = list(User.select().where(User.deleted_at.is_null()).order_by(User.id))
-    show([_public(row) for row in rows], as_json)
+    print_result([_public(row) for row in rows], as_json)
 
 
 @user.command("show")
@@ -54,9 +55,9 @@ def list_users(as_json: bool) -> None:
 @command
 def show_user(name: str, as_json: bool) -> None:
     """Show the user NAME."""
-    with opened():
+    with open_database():
         row = accounts.user_named(name)
-    show(_public(row), as_json)
+    print_result(_public(row), as_json)
 
 
 @user.command()
@@ -65,10 +66,10 @@ def show_user(name: str, as_json: bool) -> None:
 @command
 def credit(name: str, usd: str | None, quota: int | None, as_json: bool) -> None:
     """Add to the wallet of the user NAME."""
-    given = amount(usd, quota)
-    with opened() as database:
-        row = accounts.credit_user(database, name, given)
-    show(_public(row), as_json)
+    added = amount(usd, quota)
+    with open_database():
+        row = accounts.credit_user(name, added)
+    print_result(_public(row), as_json)
 
 
 @user.command()
@@ -76,9 +77,9 @@ def credit(name: str, usd: str | None, quota: int | None, as_json: bool) -> None
 @command
 def disable(name: str, as_json: bool) -> None:
     """Switch the user NAME off: nothing of theirs authenticates until `enable`."""
-    with opened() as database:
-        row = accounts.set_user_status(database, name, enabled=False)
-    show(_public(row), as_json)
+    with open_database():
+        row = accounts.set_user_status(name, enabled=False)
+    print_result(_public(row), as_json)
 
 
 @user.command()
@@ -86,9 +87,9 @@ def disable(name: str, as_json: bool) -> None:
 @command
 def enable(name: str, as_json: bool) -> None:
     """Switch the user NAME on again."""
-    with opened() as database:
-        row = accounts.set_user_status(database, name, enabled=True)
-    show(_public(row), as_json)
+    with open_database():
+        row = accounts.set_user_status(name, enabled=True)
+    print_result(_public(row), as_json)
 
 
 @user.command()
@@ -96,9 +97,9 @@ def enable(name: str, as_json: bool) -> None:
 @command
 def delete(name: str, as_json: bool) -> None:
     """Delete the user NAME for good; figures stay in the database, the name stays taken."""
-    with opened() as database:
-        row = accounts.delete_user(database, name)
-    show(_public(row), as_json)
+    with open_database():
+        row = accounts.delete_user(name)
+    print_result(_public(row), as_json)
 
 
 @user.command("new-access-token")
@@ -106,6 +107,6 @@ def delete(name: str, as_json: bool) -> None:
 @command
 def new_access_token(name: str, as_json: bool) -> None:
     """Replace the access token of the user NAME; the new one is shown this once."""
-    with opened() as database:
-        row, access_token = accounts.new_access_token(database, name)
-    show({"id": row.id, "username": row.username, "access_token": access_token}, as_json)
+    with open_database():
+        row, access_token = accounts.new_access_token(name)
+    print_result({"id": row.id, "username": row.username, "access_token": access_token}, as_json)

@@ -1,25 +1,42 @@
 """What operators do to users and tokens, each in one transaction.
 
-A transaction may run twice, when its connection is lost around the COMMIT: each finds what it
-has done already.
+The models must be bound to a database. A transaction may run twice, when its connection is lost
+around the COMMIT: each finds what it has done already.
 """
 
 from __future__ import annotations
 
 import datetime
+import functools
 import secrets
 import string
 import time
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import peewee
 
-from billing.core.service import digest
-from billing.database.connection import new_id, transact
+from billing.core.credentials import digest
 from billing.database.models import DISABLED, ENABLED, LOG_TOPUP, Log, Token, User
+from billing.database.transactions import new_request_id, run_in_transaction
 from billing.errors import CommandError
 from billing.quota import MAX_STORED
 
+P = ParamSpec("P")
+T = TypeVar("T")
+Row = TypeVar("Row", User, Token)
+
 _ALPHANUMERIC = string.ascii_letters + string.digits
+
+
+def _retried_transaction(work: Callable[P, T]) -> Callable[P, T]:
+    """Run `work` in one transaction of the models' database, as `run_in_transaction` does."""
+
+    @functools.wraps(work)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run_in_transaction(User._meta.database, lambda: work(*args, **kwargs))
+
+    return run
 
 
 def _secret(length: int) -> str:
@@ -42,75 +59,68 @@ def token_of(token_id: int) -> Token:
     return token
 
 
-def add_user(database: peewee.Database, name: str, quota: int) -> tuple[User, str]:
+def add_user(name: str, quota: int) -> tuple[User, str]:
     """The new user and its access token, which is stored nowhere in clear."""
     access_token = _secret(32)
-
-    def add() -> User:
-        if done := User.get_or_none(User.access_token == digest(access_token)):
-            return done
-        if User.select().where(User.username == name).exists():
-            raise CommandError(f"there is a user named {name!r} already, perhaps deleted")
-        user = User.create(
-            username=name,
-            access_token=digest(access_token),
-            quota=quota,
-            created_at=int(time.time()),
-        )
-        _log_credit(user, quota)
-        return user
-
-    return transact(database, add), access_token
+    return _add_user(name, quota, access_token), access_token
 
 
-def credit_user(database: peewee.Database, name: str, quota: int) -> User:
-    request_id = new_id()
-
-    def credit() -> User:
-        user = user_named(name)
-        if not _credited(request_id):
-            _add(user, User.quota, quota)
-            _log_credit(user, quota, request_id=request_id)
-        return user_named(name)
-
-    return transact(database, credit)
-
-
-def set_user_status(database: peewee.Database, name: str, enabled: bool) -> User:
-    def change() -> User:
-        user = user_named(name)
-        User.update(status=ENABLED if enabled else DISABLED).where(User.id == user.id).execute()
-        return user_named(name)
-
-    return transact(database, change)
+@_retried_transaction
+def _add_user(name: str, quota: int, access_token: str) -> User:
+    if added := User.get_or_none(User.access_token == digest(access_token)):
+        return added
+    if User.select().where(User.username == name).exists():
+        raise CommandError(f"there is a user named {name!r} already, perhaps deleted")
+    user = User.create(
+        username=name,
+        access_token=digest(access_token),
+        quota=quota,
+        created_at=int(time.time()),
+    )
+    _log_credit(user, quota)
+    return user
 
 
-def delete_user(database: peewee.Database, name: str) -> User:
-    """Soft: the row stays, nothing of the user's authenticates, the name stays taken."""
+def credit_user(name: str, quota: int) -> User:
+    """More for the user's wallet, in quota units."""
+    return _credit_user(name, quota, new_request_id())
 
+
+@_retried_transaction
+def _credit_user(name: str, quota: int, request_id: str) -> User:
     user = user_named(name)
-
-    def delete() -> User:
-        User.update(deleted_at=_now()).where(User.id == user.id).execute()
-        return user
-
-    return transact(database, delete)
+    if not _is_credited(request_id):
+        _add_quota(user, User.quota, quota)
+        _log_credit(user, quota, request_id=request_id)
+    return user_named(name)
 
 
-def new_access_token(database: peewee.Database, name: str) -> tuple[User, str]:
+@_retried_transaction
+def set_user_status(name: str, enabled: bool) -> User:
+    user = user_named(name)
+    User.update(status=ENABLED if enabled else DISABLED).where(User.id == user.id).execute()
+    return user_named(name)
+
+
+def delete_user(name: str) -> User:
+    """Soft: the row stays, nothing of the user's authenticates, the name stays taken."""
+    return _delete(lambda: user_named(name))
+
+
+def new_access_token(name: str) -> tuple[User, str]:
     """The user and its new access token; the old one ends."""
     access_token = _secret(32)
+    return _replace_access_token(name, access_token), access_token
 
-    def change() -> User:
-        user = user_named(name)
-        User.update(access_token=digest(access_token)).where(User.id == user.id).execute()
-        return user
 
-    return transact(database, change), access_token
+@_retried_transaction
+def _replace_access_token(name: str, access_token: str) -> User:
+    user = user_named(name)
+    User.update(access_token=digest(access_token)).where(User.id == user.id).execute()
+    return user
 
 
 def add_token(
-    database: peewee.Database,
     user_name: str,
     *,
     name: str,
@@ -121,81 +131,87 @@ def add_token(
 ) -> tuple[Token, str]:
     """The new token and its key without `sk-`, which is stored nowhere in clear."""
     key = _secret(48)
-
-    def add() -> Token:
-        if done := Token.get_or_none(Token.key == digest(key)):
-            return done
-        user = user_named(user_name)
-        token = Token.create(
-            user_id=user.id,
-            key=digest(key),
-            name=name,
-            created_time=int(time.time()),
-            expired_time=expired_time,
-            remain_quota=quota,
-            unlimited_quota=unlimited,
-            allow_ips=allow_ips,
-        )
-        _log_credit(user, quota, token)
-        return token
-
-    return transact(database, add), key
+    columns: dict[str, object] = {
+        "key": digest(key),
+        "name": name,
+        "created_time": int(time.time()),
+        "expired_time": expired_time,
+        "remain_quota": quota,
+        "unlimited_quota": unlimited,
+        "allow_ips": allow_ips,
+    }
+    return _add_token(user_name, quota, columns), key
 
 
-def edit_token(database: peewee.Database, token_id: int, changes: dict[str, object]) -> Token:
+@_retried_transaction
+def _add_token(user_name: str, quota: int, columns: dict[str, object]) -> Token:
+    if added := Token.get_or_none(Token.key == columns["key"]):
+        return added
+    user = user_named(user_name)
+    token = Token.create(user_id=user.id, **columns)
+    _log_credit(user, quota, token)
+    return token
+
+
+@_retried_transaction
+def edit_token(token_id: int, changes: dict[str, object]) -> Token:
     """`changes` by column name."""
-
-    def edit() -> Token:
-        token_of(token_id)
-        if changes:
-            Token.update(changes).where(Token.id == token_id).execute()
-        return token_of(token_id)
-
-    return transact(database, edit)
+    token_of(token_id)
+    if changes:
+        Token.update(changes).where(Token.id == token_id).execute()
+    return token_of(token_id)
 
 
-def credit_token(database: peewee.Database, token_id: int, quota: int) -> Token:
-    """More for the token's own cap; the user's wallet is left alone."""
-
-    request_id = new_id()
-
-    def credit() -> Token:
-        token = token_of(token_id)
-        if not _credited(request_id):
-            _add(token, Token.remain_quota, quota)
-            _log_credit(User.get_by_id(token.user_id), quota, token, request_id)
-        return token_of(token_id)
-
-    return transact(database, credit)
+def credit_token(token_id: int, quota: int) -> Token:
+    """More for the token's own cap, in quota units; the user's wallet is left alone."""
+    return _credit_token(token_id, quota, new_request_id())
 
 
-def revoke_token(database: peewee.Database, token_id: int) -> Token:
-    """Soft: the row stays, the key never authenticates again."""
-
+@_retried_transaction
+def _credit_token(token_id: int, quota: int, request_id: str) -> Token:
     token = token_of(token_id)
-
-    def revoke() -> Token:
-        Token.update(deleted_at=_now()).where(Token.id == token_id).execute()
-        return token
-
-    return transact(database, revoke)
+    if not _is_credited(request_id):
+        _add_quota(token, Token.remain_quota, quota)
+        _log_credit(User.get_by_id(token.user_id), quota, token, request_id)
+    return token_of(token_id)
 
 
-def _add(row: User | Token, field: peewee.Field, quota: int) -> None:
+def revoke_token(token_id: int) -> Token:
+    """Soft: the row stays, the key never authenticates again."""
+    return _delete(lambda: token_of(token_id))
+
+
+def _delete(find: Callable[[], Row]) -> Row:
+    """Mark the row as deleted. A repeated transaction goes on with the row that it found before."""
+    row: Row | None = None
+
+    @_retried_transaction
+    def mark_deleted() -> Row:
+        nonlocal row
+        row = row or find()
+        model = type(row)
+        now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+        model.update(deleted_at=now).where(model.id == row.id).execute()
+        return row
+
+    return mark_deleted()
+
+
+def _add_quota(row: User | Token, field: peewee.Field, quota: int) -> None:
     model = type(row)
     room = field <= MAX_STORED - quota
     if not model.update({field: field + quota}).where(model.id == row.id, room).execute():
         raise CommandError("that would be more quota than a balance can hold")
 
 
-def _credited(request_id: str) -> bool:
+def _is_credited(request_id: str) -> bool:
     return Log.select().where(Log.type == LOG_TOPUP, Log.request_id == request_id).exists()
 
 
 def _log_credit(
     user: User, quota: int, token: Token | None = None, request_id: str | None = None
 ) -> None:
-    """Grants are read from these rows."""
+    """Write the row from which `credit_grants` reads the credit; none for a quota of 0."""
     if quota:
         Log.create(
             user_id=user.id,
@@ -207,7 +223,3 @@ def _log_credit(
             token_name=token.name if token else "",
             request_id=request_id,
         )
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC).replace(tzinfo=None)

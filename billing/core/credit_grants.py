@@ -1,7 +1,7 @@
 """Credit grants: where what a caller may spend came from, and how much of each is used.
 
 The grants add up to the caller's other figures exactly; what the tables do not explain is a grant
-of its own (GATEWAYS section 6: gateways' tables are often incomplete).
+of its own (docs/gateways.md section 6: gateways' tables are often incomplete).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from peewee import SQL, Field, Node, fn
 
 from billing.core.service import Service
-from billing.database.connection import BOUND, Shape
+from billing.database.columns import PLACEHOLDER, TableColumns
 from billing.database.models import LOG_TOPUP, Log, Redemption, TopUp
 from billing.database.queries import TokenRow, UserRow
 from billing.quota import Balance
 
-#: So many of a user's credits are listed one by one, the newest; older ones are in the rest.
-_LISTED = 100
+#: The newest credits of a user that are listed one by one; older ones are in the rest.
+_MAX_LISTED = 100
 
 
 class Grant(NamedTuple):
@@ -33,7 +33,7 @@ class Grant(NamedTuple):
 
 
 class _Credit(NamedTuple):
-    """Amounts in quota units; `used` None is whatever the wallet's spending comes to."""
+    """Amounts in quota units. `used=None`: in no table, so that it is allocated."""
 
     id: str
     quota: int
@@ -42,61 +42,61 @@ class _Credit(NamedTuple):
     expires_at: int = 0
 
 
-def grants(
-    billing: Service, user: UserRow, token: TokenRow | None, balance: Balance, ends: int
+def credit_grants(
+    service: Service, user: UserRow, token: TokenRow | None, balance: Balance, expires_at: int
 ) -> list[Grant]:
-    """Of the figures that the caller is shown: a token's one grant, or an account's, oldest first.
+    """The grants behind the caller's balance: a token's single one, or an account's, oldest first.
 
-    Raises as Handle.fetch does.
+    Raises as Database.fetch does.
     """
-    if own := billing.shown_token(token):
-        return [_whole(billing, f"token-{own.id}", balance, ends)]
+    if token_in_scope := service.token_in_scope(token):
+        return [_single_grant(service, f"token-{token_in_scope.id}", balance, expires_at)]
     if balance.unlimited:
-        return [_whole(billing, f"account-{user.id}", balance, ends)]
-    amount = billing.display.amount
+        return [_single_grant(service, f"account-{user.id}", balance, expires_at)]
+    amount = service.display.amount
     return [
         Grant(id, amount(quota), amount(used or 0), effective_at, expires_at)
-        for id, quota, used, effective_at, expires_at in _settled(
-            _credits(billing, user), balance, f"account-{user.id}"
+        for id, quota, used, effective_at, expires_at in _allocate(
+            _credits(service, user), balance, f"account-{user.id}"
         )
     ]
 
 
-def _whole(billing: Service, id: str, balance: Balance, ends: int) -> Grant:
-    limit, used = billing.display.hard_limit(balance), billing.display.amount(balance.used)
-    return Grant(id, limit, used, 0, ends)
+def _single_grant(service: Service, id: str, balance: Balance, expires_at: int) -> Grant:
+    limit, used = service.display.hard_limit(balance), service.display.amount(balance.used)
+    return Grant(id, limit, used, 0, expires_at)
 
 
-def _settled(credits: list[_Credit], balance: Balance, rest: str) -> list[_Credit]:
-    """The credits with what is used of each, the oldest first, and one for what is unexplained."""
+def _allocate(credits: list[_Credit], balance: Balance, rest: str) -> list[_Credit]:
+    """Spread what was spent over the credits, oldest first; what is left over is credit `rest`."""
     spent = balance.used - sum(credit.used or 0 for credit in credits)
-    settled = []
+    allocated = []
     for credit in credits:
         if credit.used is None:
             used = min(max(spent, 0), credit.quota)
             credit, spent = credit._replace(used=used), spent - used
-        settled.append(credit)
+        allocated.append(credit)
     quota = balance.remaining + balance.used - sum(credit.quota for credit in credits)
-    return [_Credit(rest, quota, spent, 0), *settled] if quota or spent else settled
+    return [_Credit(rest, quota, spent, 0), *allocated] if quota or spent else allocated
 
 
-def _credits(billing: Service, user: UserRow) -> list[_Credit]:
+def _credits(service: Service, user: UserRow) -> list[_Credit]:
     """What the tables say that the user was given, oldest first."""
-    fetch = billing.handle.fetch
-    if not billing.attached:
-        rows = fetch(_operators_credits, user.id, heavy=True)
+    fetch = service.database.fetch
+    if not service.attached:
+        rows = fetch(_operator_credits, user.id, heavy=True)
         return sorted((_Credit(f"credit-{id}", *row) for id, *row in rows), key=_age)
-    columns = billing.handle.shape().columns
-    credits = _subscriptions(billing, user)
+    columns = service.database.table_columns().columns
+    credits = _subscriptions(service, user)
     if user.billing_preference == "subscription_only":
         return sorted(credits, key=_age)
     if "used_user_id" in columns["redemptions"]:
         rows = fetch(_redemptions, user.id, heavy=True)
         credits += [_Credit(f"redemption-{id}", *row) for id, *row in rows]
     if columns["top_ups"]:
-        worth = billing.settings.quota_per_unit
+        quota_per_unit = service.settings.quota_per_unit
         for id, dollars, used, at in fetch(_top_ups, user.id, heavy=True):
-            credits.append(_Credit(f"topup-{id}", round(dollars * worth), used, at))
+            credits.append(_Credit(f"topup-{id}", round(dollars * quota_per_unit), used, at))
     return sorted(credits, key=_age)
 
 
@@ -104,7 +104,7 @@ def _age(credit: _Credit) -> tuple[int, str]:
     return credit.effective_at, credit.id
 
 
-def _subscriptions(billing: Service, user: UserRow) -> list[_Credit]:
+def _subscriptions(service: Service, user: UserRow) -> list[_Credit]:
     now = int(time.time())
     return [
         _Credit(
@@ -114,28 +114,28 @@ def _subscriptions(billing: Service, user: UserRow) -> list[_Credit]:
             row.start_time or 0,
             row.end_time,
         )
-        for row in billing.subscriptions(user)
+        for row in service.subscriptions(user)
     ]
 
 
 def _known(quota: Field[Any], time: Field[Any]) -> tuple[Node, ...]:
-    """A credit's quota, its use, which no table tells, and its time; NULLs count as 0."""
+    """A credit's quota, NULL for its use, which no table holds, and its time; 0 for NULLs."""
     return fn.COALESCE(quota, 0), SQL("NULL"), fn.COALESCE(time, 0)
 
 
-def _operators_credits(shape: Shape) -> Node:
-    mine = (Log.user_id == BOUND, Log.type == LOG_TOPUP, Log.token_id == 0)
-    columns = (Log.id, *_known(Log.quota, Log.created_at))
-    return Log.select(*columns).where(*mine).order_by(Log.id.desc()).limit(_LISTED)
+def _operator_credits(columns: TableColumns) -> Node:
+    owned = (Log.user_id == PLACEHOLDER, Log.type == LOG_TOPUP, Log.token_id == 0)
+    selected = (Log.id, *_known(Log.quota, Log.created_at))
+    return Log.select(*selected).where(*owned).order_by(Log.id.desc()).limit(_MAX_LISTED)
 
 
-def _redemptions(shape: Shape) -> Node:
-    columns = (Redemption.id, *_known(Redemption.quota, Redemption.redeemed_time))
-    mine = Redemption.select(*columns).where(Redemption.used_user_id == BOUND)
-    return mine.order_by(Redemption.id.desc()).limit(_LISTED)
+def _redemptions(columns: TableColumns) -> Node:
+    selected = (Redemption.id, *_known(Redemption.quota, Redemption.redeemed_time))
+    owned = Redemption.select(*selected).where(Redemption.used_user_id == PLACEHOLDER)
+    return owned.order_by(Redemption.id.desc()).limit(_MAX_LISTED)
 
 
-def _top_ups(shape: Shape) -> Node:
-    columns = (TopUp.id, *_known(TopUp.amount, TopUp.create_time))
-    paid = (TopUp.user_id == BOUND, TopUp.status == "success", TopUp.amount > 0)
-    return TopUp.select(*columns).where(*paid).order_by(TopUp.id.desc()).limit(_LISTED)
+def _top_ups(columns: TableColumns) -> Node:
+    selected = (TopUp.id, *_known(TopUp.amount, TopUp.create_time))
+    paid = (TopUp.user_id == PLACEHOLDER, TopUp.status == "success", TopUp.amount > 0)
+    return TopUp.select(*selected).where(*paid).order_by(TopUp.id.desc()).limit(_MAX_LISTED)

@@ -1,4 +1,4 @@
-"""What a gateway's options say, as our own variables (CONTRACT section 4, GATEWAYS section 2)."""
+"""Reads a gateway's options as our own settings (docs/gateways.md section 2)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _NUMBERS = {
 _UNITS = {"USD", "CNY", "TOKENS", "CUSTOM"}
 
 
-def variables(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Variables and their texts from the rows of `options`, the later of two rows winning.
+def settings_from_options(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Our variables and their texts from rows of `options`, the later of two rows winning.
 
     As in the gateways, only the exact text `true` is true, and no unit but the four is one.
     """

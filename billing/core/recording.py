@@ -1,4 +1,4 @@
-"""Writes what was used: token, user, log row and hour, in one transaction."""
+"""Records what was used: token, user, log row and hour, in one transaction."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from typing import Any, NamedTuple
 
 import peewee
 
-from billing.database.connection import BOUND, new_id, run_each, transact
-from billing.database.dialects import insert_adding, locked
+from billing.database.columns import PLACEHOLDER
+from billing.database.dialects.base import Dialect
 from billing.database.models import LOG_CONSUME, LOG_REFUND, Log, QuotaData, Token, User
+from billing.database.transactions import execute_many, new_request_id, run_in_transaction
 from billing.quota import MAX_STORED
 
 _HOUR = 3600
 
 #: Rows of one INSERT: SQLite takes 32766 parameters.
-_ROWS = 500
+_INSERT_ROWS = 500
 
 
 class Usage(NamedTuple):
-    """One use of a token, or its refund. `at` None is now; `request_id` None is never the same."""
+    """One use of a token, or its refund, in quota units.
+
+    `at=None`: now; else unix seconds. `request_id=None`: not deduplicated.
+    """
 
     token_id: int
     model: str
@@ -41,14 +45,14 @@ class Usage(NamedTuple):
     def sign(self) -> int:
         return -1 if self.refund else 1
 
-    def same(self, other: Usage) -> bool:
-        """The same content; a time that was not given is like any."""
+    def has_content_of(self, other: Usage) -> bool:
+        """Whether both record the same use; a time that was not given equals any."""
         times = None in (self.at, other.at) or self.at == other.at
         return times and self._replace(at=None) == other._replace(at=None)
 
 
 @dataclass
-class Outcome:
+class RecordResult:
     """`bad` holds the position and reason of each usage that could not be recorded."""
 
     recorded: int = 0
@@ -56,65 +60,77 @@ class Outcome:
     bad: list[tuple[int, str]] = field(default_factory=list)
 
 
-def record(database: peewee.Database, usages: Sequence[Usage]) -> Outcome:
-    """Record a batch in one transaction; the bad ones are left out and reported.
+def record(database: Dialect, usages: Sequence[Usage]) -> RecordResult:
+    """Record a batch in one transaction; bad usages are left out and reported.
 
-    A usage whose (type, request_id) is recorded already with the same content is skipped. Going
-    past the remaining quota is recorded: it has happened. Raises the driver's errors, with
-    nothing recorded.
+    A usage whose (type, request_id) is recorded already with the same content is skipped. Spending
+    past the remaining quota is recorded: it has happened. Raises the driver's errors, with nothing
+    recorded.
     """
-    if not isinstance(database, peewee.SqliteDatabase):
+    if database.COMMIT_CAN_BE_UNKNOWN:
         # By its id a usage is found again when the connection was lost around its COMMIT.
-        usages = [usage._replace(request_id=usage.request_id or new_id()) for usage in usages]
-    latest: Outcome | None = None
-    perhaps: Outcome | None = None
+        usages = [
+            usage._replace(request_id=usage.request_id or new_request_id()) for usage in usages
+        ]
+    attempts = _Attempts()
 
-    def work() -> Outcome:
-        nonlocal latest
-        outcome = _record(database, usages)
-        if perhaps and outcome.skipped == perhaps.skipped + perhaps.recorded:
-            return perhaps
-        latest = outcome
-        return outcome
+    def work() -> RecordResult:
+        return attempts.add(_record(database, usages))
 
-    def unsure() -> None:
-        nonlocal perhaps
-        perhaps = latest
-
-    return transact(database, work, unsure)
+    return run_in_transaction(database, work, attempts.connection_lost)
 
 
-def _record(database: peewee.Database, usages: Sequence[Usage]) -> Outcome:
-    outcome, good, now = Outcome(), [], int(time.time())
+class _Attempts:
+    """The results of one batch's attempts: tells whether an earlier COMMIT happened after all."""
+
+    def __init__(self) -> None:
+        self._latest: RecordResult | None = None
+        #: Of the attempt whose connection was lost: its COMMIT may have happened.
+        self._maybe_committed: RecordResult | None = None
+
+    def connection_lost(self) -> None:
+        self._maybe_committed = self._latest
+
+    def add(self, result: RecordResult) -> RecordResult:
+        """The result to report: the earlier one when all that it recorded is there already."""
+        earlier = self._maybe_committed
+        if earlier and result.skipped == earlier.skipped + earlier.recorded:
+            return earlier
+        self._latest = result
+        return result
+
+
+def _record(database: Dialect, usages: Sequence[Usage]) -> RecordResult:
+    result, good, now = RecordResult(), [], int(time.time())
     # Locking the tokens first keeps two writers of one token apart: the second looks into the
     # logs only when the first has written them.
-    tokens = _tokens(database, usages)
-    known = _known(usages)
+    tokens = _lock_tokens(database, usages)
+    known = _recorded_already(usages)
     for position, usage in enumerate(usages):
         token = tokens.get(usage.token_id)
         if token is None:
-            outcome.bad.append((position, f"no token {usage.token_id}"))
+            result.bad.append((position, f"no token {usage.token_id}"))
             continue
         if earlier := known.get((usage.type, usage.request_id)):
-            if usage.same(earlier):
-                outcome.skipped += 1
+            if usage.has_content_of(earlier):
+                result.skipped += 1
             else:
-                outcome.bad.append((position, "its request_id has other content already"))
+                result.bad.append((position, "its request_id has other content already"))
             continue
         if not token.spend(usage.sign * usage.quota):
-            outcome.bad.append((position, "the balance cannot hold that amount"))
+            result.bad.append((position, "the balance cannot hold that amount"))
             continue
         if usage.request_id is not None:
             known[usage.type, usage.request_id] = usage
         good.append(usage._replace(at=now if usage.at is None else usage.at))
     if good:
         _write(database, good, tokens)
-    outcome.recorded = len(good)
-    return outcome
+    result.recorded = len(good)
+    return result
 
 
 @dataclass
-class _Token:
+class _LockedToken:
     """A token and its owner as they were when locked, and what the batch spends."""
 
     id: int
@@ -141,7 +157,7 @@ class _Token:
         return fits
 
 
-def _tokens(database: peewee.Database, usages: Sequence[Usage]) -> dict[int, _Token]:
+def _lock_tokens(database: Dialect, usages: Sequence[Usage]) -> dict[int, _LockedToken]:
     rows = (
         Token.select(
             Token.id,
@@ -157,10 +173,10 @@ def _tokens(database: peewee.Database, usages: Sequence[Usage]) -> dict[int, _To
         .where(Token.id.in_({usage.token_id for usage in usages}))
         .order_by(Token.id)
     )
-    return {row[0]: _Token(*row) for row in locked(database, rows).tuples()}
+    return {row[0]: _LockedToken(*row) for row in database.lock_rows(rows).tuples()}
 
 
-def _known(usages: Sequence[Usage]) -> dict[tuple[int, str | None], Usage]:
+def _recorded_already(usages: Sequence[Usage]) -> dict[tuple[int, str | None], Usage]:
     """What the logs hold of the batch's request ids."""
     ids = {usage.request_id for usage in usages} - {None}
     if not ids:
@@ -180,9 +196,7 @@ def _known(usages: Sequence[Usage]) -> dict[tuple[int, str | None], Usage]:
     return {(usage.type, usage.request_id): usage for usage in known}
 
 
-def _write(
-    database: peewee.Database, usages: Sequence[Usage], tokens: Mapping[int, _Token]
-) -> None:
+def _write(database: Dialect, usages: Sequence[Usage], tokens: Mapping[int, _LockedToken]) -> None:
     by_token: Counter[int] = Counter()
     by_user: Counter[int] = Counter()
     uses: Counter[int] = Counter()
@@ -199,24 +213,29 @@ def _write(
         hour["token_used"] += usage.sign * (usage.prompt_tokens + usage.completion_tokens)
         hour["count"] += not usage.refund
     token_update = Token.update(
-        {Token.remain_quota: Token.remain_quota - BOUND, Token.used_quota: Token.used_quota + BOUND}
-    ).where(Token.id == BOUND)
-    run_each(database, token_update, ((spent, spent, id) for id, spent in sorted(by_token.items())))
+        {
+            Token.remain_quota: Token.remain_quota - PLACEHOLDER,
+            Token.used_quota: Token.used_quota + PLACEHOLDER,
+        }
+    ).where(Token.id == PLACEHOLDER)
+    execute_many(
+        database, token_update, ((spent, spent, id) for id, spent in sorted(by_token.items()))
+    )
     user_update = User.update(
         {
-            User.quota: User.quota - BOUND,
-            User.used_quota: User.used_quota + BOUND,
-            User.request_count: User.request_count + BOUND,
+            User.quota: User.quota - PLACEHOLDER,
+            User.used_quota: User.used_quota + PLACEHOLDER,
+            User.request_count: User.request_count + PLACEHOLDER,
         }
-    ).where(User.id == BOUND)
-    run_each(
+    ).where(User.id == PLACEHOLDER)
+    execute_many(
         database,
         user_update,
         ((spent, spent, uses[id], id) for id, spent in sorted(by_user.items())),
     )
     rows = [_log_row(usage, tokens[usage.token_id]) for usage in usages]
-    for some in peewee.chunked(rows, _ROWS):
-        Log.insert_many(some).execute()
+    for chunk in peewee.chunked(rows, _INSERT_ROWS):
+        Log.insert_many(chunk).execute()
     sums = [
         {
             "user_id": user_id,
@@ -228,17 +247,16 @@ def _write(
         }
         for (user_id, created_at, token_id, model), hour in sorted(hours.items())
     ]
-    for some in peewee.chunked(sums, _ROWS):
-        insert_adding(
-            database,
+    for chunk in peewee.chunked(sums, _INSERT_ROWS):
+        database.upsert_adding(
             QuotaData,
-            some,
+            chunk,
             [QuotaData.user_id, QuotaData.created_at, QuotaData.token_id, QuotaData.model_name],
             [QuotaData.quota, QuotaData.token_used, QuotaData.count],
         )
 
 
-def _log_row(usage: Usage, token: _Token) -> dict[str, object]:
+def _log_row(usage: Usage, token: _LockedToken) -> dict[str, object]:
     return {
         "user_id": token.user_id,
         "username": token.username or "",

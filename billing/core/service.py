@@ -1,150 +1,137 @@
-"""What one application holds: its settings, its database and how it shows quota."""
+"""What one application holds: its settings, its databases, and whose figures a caller sees."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from flask import Flask, current_app
 
-from billing.core.gateway_options import variables
-from billing.database.connection import Handle
+from billing.core.gateway_options import settings_from_options
+from billing.database.connection import Database
 from billing.database.queries import (
     TABLES,
-    Reads,
+    Queries,
     SubscriptionRow,
     TokenRow,
     UserRow,
     verify_attached,
-    verify_ours,
+    verify_embedded,
 )
 from billing.quota import Balance, Display, access_until, display
 
 if TYPE_CHECKING:
     from config import Settings
 
-VERSION = "1.0.0"
-
 log = logging.getLogger("billing")
 
 
-def digest(secret: str) -> str:
-    """How our tables store a key or access token: a stolen database gives no one access."""
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
 class Service:
-    """Building one touches no network and no file. `settings` are those in force now."""
+    """Building one touches no network and no file.
 
-    def __init__(self, settings: Settings) -> None:
-        self._given = self.settings = settings
+    `settings` are those in force now: the environment's, and in attached mode the gateway's
+    options below them. `now` is the clock, in seconds, by which options and columns grow old.
+    """
+
+    def __init__(self, settings: Settings, now: Callable[[], float] = time.monotonic) -> None:
+        self._environment_settings = self.settings = settings
+        self._now = now
         self.attached = settings.billing_mode == "attached"
-        self.handle = Handle(
+        self.database = Database(
             settings.database_url,
             settings.database_timeout,
             "attached" if self.attached else "read",
             tables=TABLES,
-            refresh=settings.options_refresh if self.attached else float("inf"),
-            verify=verify_attached if self.attached else verify_ours,
+            columns_ttl=settings.options_refresh if self.attached else float("inf"),
+            verify=verify_attached if self.attached else verify_embedded,
+            now=now,
         )
-        self.logs = self._log_handle()
-        self.reads = Reads(self.handle)
-        self.display = _display(settings)
+        #: Where the logs are: `database`, another one, or None when we cannot read it.
+        self.log_database = self._open_log_database()
+        self.queries = Queries(self.database)
+        self.display = _display_of(settings)
+        #: The gateway's options by the names of our variables.
         self.options: dict[str, str] = {}
-        self._options_end = 0.0
-        #: Options that count as absent, and their texts.
-        self.bad: dict[str, str] = {}
+        #: Options whose value counts as absent, and their texts.
+        self.invalid_options: dict[str, str] = {}
+        self._options_expire_at = float("-inf")
 
-    def begin(self) -> None:
-        """Start a request's budget; read the gateway's options if they are due."""
-        self.handle.begin()
-        if self.logs is not None and self.logs is not self.handle:
-            self.logs.begin()
-        if self.attached and time.monotonic() > self._options_end:
+    def start_request(self) -> None:
+        """Start a request's time budget; read the gateway's options if they are due."""
+        self.database.start_time_budget()
+        if self.log_database is not None and self.log_database is not self.database:
+            self.log_database.start_time_budget()
+        if self.attached and self._now() > self._options_expire_at:
             self._read_options()
-            self._options_end = time.monotonic() + self.settings.options_refresh
+            self._options_expire_at = self._now() + self.settings.options_refresh
 
     def close(self) -> None:
         """Close this thread's connections."""
-        self.handle.close()
-        if self.logs is not None:
-            self.logs.close()
+        self.database.close()
+        if self.log_database is not None:
+            self.log_database.close()
 
-    def _log_handle(self) -> Handle | None:
-        """Where the logs are: with the rest, in a database of their own, or out of our reach."""
+    def _open_log_database(self) -> Database | None:
         url = self.settings.log_database_url
         if url is None or not self.attached:
-            return self.handle
+            return self.database
         if url.dialect == "clickhouse":
             return None
         settings = self.settings
-        return Handle(
+        return Database(
             url,
             settings.database_timeout,
             "attached",
             tables=("logs",),
-            refresh=settings.options_refresh,
+            columns_ttl=settings.options_refresh,
+            now=self._now,
         )
 
     def _read_options(self) -> None:
-        self.options = variables(self.reads.options())
-        self.settings, names = self._given.with_options(self.options)
-        self.display = _display(self.settings)
-        bad = {name: self.options.pop(name) for name in names}
-        for name, value in bad.items():
-            if self.bad.get(name) != value:
+        self.options = settings_from_options(self.queries.options())
+        self.settings, names = self._environment_settings.with_options(self.options)
+        self.display = _display_of(self.settings)
+        invalid = {name: self.options.pop(name) for name in names}
+        for name, value in invalid.items():
+            if self.invalid_options.get(name) != value:
                 log.warning("the gateway's option for %s is no number above 0: ignored", name)
-        self.bad = bad
+        self.invalid_options = invalid
 
-    def stored(self, secret: str) -> str:
-        """`secret` as the tables hold it."""
-        return secret if self.attached else digest(secret)
-
-    def same(self, held: str, presented: str) -> bool:
-        """Whether the tables' secret is the caller's, in constant time and to the last byte."""
-        if self.handle.kind.PADS:
-            held = held.rstrip(" ")
-        # A header's bytes arrive as latin-1; nobody's empty secret is anybody's.
-        return bool(held) and hmac.compare_digest(
-            held.encode(), presented.encode("latin-1", "replace")
-        )
-
-    def figures(self, user: UserRow, token: TokenRow | None) -> tuple[Balance, int]:
-        """The balance that a caller is shown, and when its access ends (0 for never)."""
-        own = self.shown_token(token)
-        balance = self._account(user) if own is None else own.balance
+    def visible_balance(self, user: UserRow, token: TokenRow | None) -> tuple[Balance, int]:
+        """The balance that a caller sees, and when its access ends (unix seconds, 0 for never)."""
+        token_in_scope = self.token_in_scope(token)
+        balance = self._account_balance(user) if token_in_scope is None else token_in_scope.balance
         if token is None or self.settings.billing_scope == "account":
             return balance, 0
         return balance, access_until(token.expired_time or 0)
 
-    def shown_token(self, token: TokenRow | None) -> TokenRow | None:
-        """The token whose own figures a caller is shown; None when they are the account's."""
+    def token_in_scope(self, token: TokenRow | None) -> TokenRow | None:
+        """The token whose own figures the caller sees; None when they are the account's."""
         if token is None or self.settings.billing_scope == "account":
             return None
-        owners = token.balance.unlimited and self.settings.unlimited_tokens == "account"
-        return None if owners else token
+        shows_account = token.balance.unlimited and self.settings.unlimited_tokens == "account"
+        return None if shows_account else token
 
     def subscriptions(self, user: UserRow) -> list[SubscriptionRow]:
         """The user's active subscriptions, unless only the wallet is to pay."""
         if not self.attached or user.billing_preference == "wallet_only":
             return []
-        return self.reads.subscriptions(user.id, int(time.time()))
+        return self.queries.subscriptions(user.id, int(time.time()))
 
-    def _account(self, user: UserRow) -> Balance:
+    def _account_balance(self, user: UserRow) -> Balance:
         """The user's wallet and what its active subscriptions have left."""
         wallet, now = user.wallet, int(time.time())
         subscriptions = self.subscriptions(user)
-        remaining = sum(each.remaining(now) for each in subscriptions)
+        remaining = sum(row.remaining(now) for row in subscriptions)
         if not self.attached or user.billing_preference != "subscription_only":
             remaining += wallet.remaining
-        unlimited = any(each.amount_total == 0 for each in subscriptions)
+        unlimited = any(row.amount_total == 0 for row in subscriptions)
         return Balance(remaining, wallet.used, unlimited)
 
 
-def _display(settings: Settings) -> Display:
+def _display_of(settings: Settings) -> Display:
     return display(
         settings.display_unit,
         settings.quota_per_unit,
@@ -158,7 +145,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.extensions["billing"] = Service(settings)
 
 
-def service() -> Service:
+def current_service() -> Service:
     """The running application's."""
-    held: Service = current_app.extensions["billing"]
-    return held
+    service: Service = current_app.extensions["billing"]
+    return service

@@ -1,83 +1,53 @@
-"""The database handle: keep a connection, bound every read, name faults, repeat lost races.
+"""One connection per thread, a time budget per request, and errors that say if a retry helps.
 
-Reads go through Handle.fetch, which holds one request's budget; commands use Handle.database
-with the models. Nothing connects before the first read, so workers may fork freely.
+The service reads through Database.fetch; commands use Database.peewee with the models. Nothing
+connects before the first read, so that workers may fork freely.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import secrets
-import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import peewee
 
-from billing.database.dialects import KINDS, Access, Local, run
-from billing.errors import BillingError, DatabaseBroken, DatabaseUnavailable
+from billing.database.circuit_breaker import CircuitBreaker
+from billing.database.columns import QueryBuilder, TableColumns
+from billing.database.dialects import dialect_for
+from billing.database.dialects.base import Access, Dialect, ThreadState
+from billing.database.faults import driver_error, driver_errors, translate_error
+from billing.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from config import DatabaseURL
 
-#: Stands in a query where each read puts a value of its own.
-BOUND = peewee.Value(object(), converter=False)
-
 #: A connection whose time limit is this many seconds off what a request has left is replaced.
-_SLACK = 0.25
+_TIMEOUT_TOLERANCE = 0.25
 
-#: How long a worker answers 503 at once after a read ran into its time limit, in seconds.
-_PAUSE = 1.0
+#: How long the circuit breaker stays open after a read ran into its time limit, in seconds.
+_BREAKER_OPEN_SECONDS = 1.0
 
 #: A command that writes waits this many seconds for a lock or an answer.
-_WRITE_PATIENCE = 60.0
+_WRITE_TIMEOUT = 60.0
 
-#: A command repeats a transaction for so many seconds.
-_PERSIST = 60.0
-
-#: MySQL: a deadlock, a lock waited for too long, another writer's row of the same unique key.
-_LOST_RACE = {(1213,), (1205,), (1062,)}
-
-T = TypeVar("T")
-
-log = logging.getLogger("billing")
-
+#: What is left of a budget counts as nothing below this many seconds.
+_SHORTEST_TIMEOUT = 0.05
 
 #: What happens to connections: a thread's first, a later one, one closed, a read that failed.
 Event = Literal["connect", "reconnect", "close", "error"]
 
-
-class Shape:
-    """The columns that each table has, the kind of database, and the queries compiled for both."""
-
-    def __init__(self, columns: dict[str, frozenset[str]], kind: Any, ends: float) -> None:
-        self.columns, self.kind, self.ends = columns, kind, ends
-        self.compiled: dict[Build, tuple[str, list[Any]]] = {}
-
-    def has(self, table: str, column: str) -> bool:
-        return column in self.columns[table]
+T = TypeVar("T")
 
 
-#: Writes a query that names no column that the shape lacks.
-Build = Callable[[Shape], peewee.Node]
-
-
-class _Local(Local):
-    file: tuple[int, int] | None = None
-    connected = False
-    shape: Shape | None = None
-
-
-class Handle:
+class Database:
     """A database, and the time that each request may spend on it.
 
     `timeout` is in seconds. The columns of `tables` are looked up at each new connection, and
-    again every `refresh` seconds, since the program that owns the database may be upgraded.
-    `verify` raises for a shape that is not to be served.
+    again every `columns_ttl` seconds, since the program that owns the database may be upgraded.
+    `verify` raises for tables that are not to be served. `now` is the clock of `columns_ttl`.
     """
 
     def __init__(
@@ -87,109 +57,118 @@ class Handle:
         access: Access = "read",
         *,
         tables: Iterable[str] = (),
-        refresh: float = float("inf"),
-        verify: Callable[[Shape], None] = lambda shape: None,
+        columns_ttl: float = float("inf"),
+        verify: Callable[[TableColumns], None] = lambda columns: None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url, self.timeout, self._attached = url, timeout, access == "attached"
+        self._tables, self._verify = tuple(tables), verify
+        self._columns_ttl, self._now = columns_ttl, now
         self._path = str(url.path) if url.dialect == "sqlite" else ""
-        self._tables, self._refresh, self._verify = tuple(tables), refresh, verify
-        self._local = _Local()
-        self._local.patience = _WRITE_PATIENCE
-        self._lock = threading.Lock()
-        self._paused_until = 0.0
-        self.kind = KINDS[url.dialect]
-        self.database: Any = self.kind(url, access, self._local)
-        self._errors = driver_errors()
-        self._tries = 2 + len(url.fallbacks)
-        #: Told of each thing that happens to connections.
-        self.watch: Callable[[Event], None] = lambda event: None
+        self._thread = ThreadState()
+        #: Used by commands, which begin no request.
+        self._thread.timeout = _WRITE_TIMEOUT
+        self._breaker = CircuitBreaker(_BREAKER_OPEN_SECONDS, timeout + _BREAKER_OPEN_SECONDS)
+        self.peewee: Dialect = dialect_for(url)(url, access, self._thread)
+        self._errors = driver_errors(self.peewee)
+        self._max_attempts = 2 + len(url.fallbacks)
+        #: Called for each thing that happens to connections.
+        self.on_event: Callable[[Event], None] = lambda event: None
 
-    def begin(self) -> None:
+    def start_time_budget(self) -> None:
         """Start a request's budget: every read until the next call shares it."""
-        self._local.deadline = time.monotonic() + self.timeout
+        self._thread.deadline = time.monotonic() + self.timeout
 
-    def fetch(self, build: Build, *values: Any, heavy: bool = False) -> list[tuple[Any, ...]]:
-        """The rows of a query, each BOUND in it replaced by the next value; one autocommitted read.
+    def fetch(
+        self, build: QueryBuilder, *values: Any, heavy: bool = False
+    ) -> list[tuple[Any, ...]]:
+        """The rows of a query, each PLACEHOLDER replaced by the next value; autocommitted.
+
+        Bounded, repeated and translated as `call` does.
+        """
+
+        def read(columns: TableColumns) -> list[tuple[Any, ...]]:
+            query = columns.compile(build)
+            return self.peewee.fetch_all(query.sql, *query.bind(values))
+
+        return self.call(read, heavy=heavy)
+
+    def call(self, read: Callable[[TableColumns], T], *, heavy: bool = False) -> T:
+        """What `read` returns of a connected database; `read` may run several times.
 
         A lost connection is replaced and the read repeated, once for each host, within the budget.
-        That a `heavy` read takes too long says nothing of the database's health, so nobody else is
-        refused for it. Raises DatabaseUnavailable when a retry can help, DatabaseBroken when none
-        can.
+        A `heavy` read that takes too long says nothing of the database's health, so it does not
+        open the circuit breaker. Raises DatabaseUnavailable when a retry can help,
+        DatabaseMisconfigured when none can.
         """
-        self._admit()
-        for _ in range(self._tries - 1):
+        if not self._breaker.admits():
+            raise DatabaseUnavailable("circuit breaker open: a read timed out less than 1 s ago")
+        for attempt in range(1, self._max_attempts + 1):
             try:
-                return self._read(build, values)
+                return self._call_once(read)
             except self._errors as error:
-                self._fail(error, heavy)
-        try:
-            return self._read(build, values)
-        except self._errors as error:
-            self._fail(error, heavy)
-            raise fault(error, self.url, self._attached) from error
+                self._on_error(error, heavy)
+                if attempt == self._max_attempts:
+                    raise translate_error(error, self.peewee, self._attached) from error
+        raise AssertionError("there is at least one attempt")
 
-    def shape(self) -> Shape:
-        """What the database looked like when it was last looked at. Raises as `fetch` does."""
-        if self._local.shape is None:
-            self.fetch(_nothing)
-        return self._local.shape or self.shape()
+    def table_columns(self) -> TableColumns:
+        """The tables as they were last looked at. Raises as `fetch` does."""
+        return self._thread.columns or self.call(lambda columns: columns)
 
     def close(self) -> None:
         """Close this thread's connection, whatever state it is in."""
-        self._local.shape = None
+        self._thread.columns = None
         with suppress(*self._errors):
-            if self.database.close():
-                self.watch("close")
+            if self.peewee.close():
+                self.on_event("close")
 
-    def _read(self, build: Build, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        shape = self._ready()
-        compiled = shape.compiled.get(build)
-        if compiled is None:
-            sql, parameters = self.database.get_sql_context().sql(build(shape)).query()
-            compiled = shape.compiled[build] = (sql, list(parameters))
-        given = iter(values)
-        bound = [next(given) if value is BOUND.value else value for value in compiled[1]]
-        self._local.statement_began = time.monotonic()
-        rows = run(self.database, compiled[0], *bound)
-        self._paused_until = 0.0
-        return rows
+    def _call_once(self, read: Callable[[TableColumns], T]) -> T:
+        columns = self._ensure_connected()
+        self._thread.statement_started_at = time.monotonic()
+        result = read(columns)
+        self._breaker.close()
+        return result
 
-    def _ready(self) -> Shape:
-        """Have a connection to the file that is there now, as patient as the request may be."""
-        local, file, now = self._local, self._file(), time.monotonic()
-        left = local.deadline - now
-        if not self.database.is_closed() and (
-            file != local.file or abs(local.patience - left) > _SLACK or self.database.strayed()
+    def _ensure_connected(self) -> TableColumns:
+        """Connect, or reconnect if the SQLite file was replaced or the timeout no longer fits."""
+        thread, file, now = self._thread, self._file_id(), time.monotonic()
+        left = thread.deadline - now
+        if not self.peewee.is_closed() and (
+            file != thread.file
+            or abs(thread.timeout - left) > _TIMEOUT_TOLERANCE
+            or self.peewee.should_fail_back()
         ):
             self.close()
-        if self.database.is_closed():
-            local.file, local.patience = file, max(left, 0.05)
-            local.shape = None
-            self.database.connect()
-            self.watch("reconnect" if local.connected else "connect")
-            local.connected = True
-        if local.shape is None or local.shape.ends < now:
-            local.statement_began = now
-            columns = {table: self._columns(table) for table in self._tables}
-            shape = Shape(columns, self.kind, now + self._refresh)
-            self._verify(shape)
-            local.shape = shape
-        return local.shape
+        if self.peewee.is_closed():
+            thread.file, thread.timeout = file, max(left, _SHORTEST_TIMEOUT)
+            thread.columns = None
+            self.peewee.connect()
+            self.on_event("reconnect" if thread.has_connected else "connect")
+            thread.has_connected = True
+        if thread.columns is None or thread.columns.expires_at < self._now():
+            thread.statement_started_at = now
+            columns = {table: self._columns_of(table) for table in self._tables}
+            found = TableColumns(columns, self.peewee, self._now() + self._columns_ttl)
+            self._verify(found)
+            thread.columns = found
+        return thread.columns
 
-    def _columns(self, table: str) -> frozenset[str]:
+    def _columns_of(self, table: str) -> frozenset[str]:
         """The names of a table's columns; none of a table that is not there."""
         query = peewee.Table(table).select(peewee.SQL("*")).limit(0)
-        sql, parameters = self.database.get_sql_context().sql(query).query()
+        sql, parameters = self.peewee.get_sql_context().sql(query).query()
         try:
-            cursor = self.database.execute_sql(sql, parameters)
+            cursor = self.peewee.execute_sql(sql, parameters)
         except peewee.PeeweeException as error:
-            if self.kind.lacks_table(getattr(error, "orig", error)):
+            if self.peewee.is_missing_table(driver_error(error)):
                 return frozenset()
             raise
         cursor.fetchall()
         return frozenset(column[0] for column in cursor.description)
 
-    def _file(self) -> tuple[int, int] | None:
+    def _file_id(self) -> tuple[int, int] | None:
+        """Device and inode of the SQLite file that has our path now."""
         if not self._path:
             return None
         try:
@@ -198,115 +177,19 @@ class Handle:
             return None
         return stat.st_dev, stat.st_ino
 
-    def _admit(self) -> None:
-        """After a read ran into its limit: refuse for a while, then let one request probe."""
-        if not self._paused_until:
-            return
-        with self._lock:
-            now = time.monotonic()
-            if now < self._paused_until:
-                raise DatabaseUnavailable("not asked: it was too slow a moment ago")
-            self._paused_until = now + self.timeout + _PAUSE
-
-    def _fail(self, error: Exception, heavy: bool) -> None:
-        """Drop the connection; raise unless another try may do better."""
-        self.watch("error")
-        origin = getattr(error, "orig", error)
+    def _on_error(self, error: Exception, heavy: bool) -> None:
+        """Drop the connection; raise unless another attempt may do better."""
+        self.on_event("error")
+        origin = driver_error(error)
         self.close()
-        self.database.failed(origin)
-        now = time.monotonic()
-        cut_off = self.kind.cut_off(origin)
-        late = cut_off or now > self._local.deadline - 0.05
-        self._paused_until = now + _PAUSE if late and not heavy else 0.0
-        if late:
-            raise fault(error, self.url, self._attached) from error
-
-
-def _nothing(shape: Shape) -> peewee.Query:
-    return peewee.Select(columns=[peewee.SQL("1")])
-
-
-def driver_errors() -> tuple[type[Exception], ...]:
-    """What Peewee, the drivers that are loaded and the system raise."""
-    drivers = (error for kind in KINDS.values() for error in kind.errors)
-    return (peewee.PeeweeException, OSError, *drivers)
-
-
-def fault(error: Exception, url: DatabaseURL, attached: bool = False) -> BillingError:
-    """What a driver's error means for the caller; its text is for the operator's log."""
-    while "cannot rollback" in str(error) and isinstance(error.__context__, Exception):
-        # SQLite had rolled back by itself, on a full disk say: the cause stands behind.
-        error = error.__context__
-    origin: Exception = getattr(error, "orig", error)
-    kind = KINDS[url.dialect]
-    text = f"{type(origin).__name__}: {' '.join(str(origin).split())}"
-    if url.dialect == "sqlite" and not url.path.exists():
-        text = f"no file {url.path}: restore it, or run `flask init` for a new one"
-        if attached:
-            text = f"no file {url.path}: mend DATABASE_URL"
-    elif url.dialect == "sqlite":
-        text = f"{text} ({url.path})"
-    elif kind.lacks_table(origin) and not attached:
-        text += ": run `flask init`"
-    lasting = isinstance(origin, kind.errors) and kind.broken(origin)
-    return DatabaseBroken(text) if lasting else DatabaseUnavailable(text)
-
-
-def transact(database: Any, work: Callable[[], T], unsure: Callable[[], None] = lambda: None) -> T:
-    """Run `work` in one transaction, repeated whole when it lost a race or its connection.
-
-    A cluster's nodes lose races as a matter of course. When the connection goes, nobody knows
-    whether a COMMIT on its way has happened: `unsure` is then called before `work` is repeated,
-    on the next host, which must find out what it has done already.
-    """
-    end = time.monotonic() + _PERSIST
-    for attempt in count():
-        try:
-            # A SQLite transaction that reads before it writes must lock from the start.
-            with database.atomic(*([] if database.for_update else ["IMMEDIATE"])):
-                return work()
-        except (peewee.PeeweeException, OSError) as error:
-            origin = getattr(error, "orig", error)
-            lost = database.lost(origin)
-            if time.monotonic() > end or not (lost or origin.args[:1] in _LOST_RACE):
-                raise
-            if lost:
-                log.warning("the database connection was lost: going on (%s)", origin)
-                database.failed(origin)
-                unsure()
-                _reconnect(database, end)
-        # Jitter, so that two that met once do not meet again.
-        time.sleep(secrets.randbelow(min(50 << attempt, 1000)) / 1000)
-    raise AssertionError("only a time limit ends the attempts")
-
-
-def run_each(database: Any, query: peewee.Query, rows: Iterable[tuple[Any, ...]]) -> None:
-    """Run a write once for each row, whose values take the place of BOUND in it.
-
-    Its SQL is built once: that costs ten times as much as running it.
-    """
-    sql, parameters = database.get_sql_context().sql(query).query()
-    for row in rows:
-        given = iter(row)
-        bound = [next(given) if value is BOUND.value else value for value in parameters]
-        database.execute_sql(sql, bound)
-
-
-def new_id() -> str:
-    """A request_id for what has none, so that it is found again after a lost connection."""
-    return secrets.token_hex(16)
-
-
-def _reconnect(database: Any, end: float) -> None:
-    """Raises the driver's error when no host is usable before `end`."""
-    while True:
-        with suppress(*driver_errors()):
-            database.close()
-        try:
-            database.connect()
-        except driver_errors():
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.2)
+        self.peewee.mark_host_failed(origin)
+        is_late = (
+            self.peewee.is_statement_timeout(origin)
+            or time.monotonic() > self._thread.deadline - _SHORTEST_TIMEOUT
+        )
+        if is_late and not heavy:
+            self._breaker.open()
         else:
-            return
+            self._breaker.close()
+        if is_late:
+            raise translate_error(error, self.peewee, self._attached) from error

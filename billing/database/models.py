@@ -15,11 +15,14 @@ from peewee import (
     TextField,
 )
 
+#: Only our own databases have this table.
+SCHEMA_TABLE = "billing_schema"
+
 LOG_TOPUP, LOG_CONSUME, LOG_REFUND = 1, 2, 6
 ENABLED, DISABLED = 1, 2
 
 #: Token states that may read: enabled, expired, exhausted (the last two are lazily written).
-READABLE = frozenset({1, 3, 4})
+READABLE_STATUSES = frozenset({1, 3, 4})
 
 
 class User(Model):

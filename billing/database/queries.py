@@ -1,4 +1,4 @@
-"""The service's reads: queries that name only the columns that are there, and the rows they give.
+"""The service's queries, which name only columns that exist, and the rows that they return.
 
 NULL is possible in every column that a gateway added later; the rows say what each means.
 """
@@ -12,15 +12,20 @@ from typing import Any, NamedTuple
 
 from peewee import JOIN, SQL, Field, Query, Select
 
-from billing.database.connection import BOUND, Handle, Shape
-from billing.database.models import ENABLED, GatewayToken, GatewayUser, Option, UserSubscription
-from billing.errors import DatabaseBroken
+from billing.database.columns import PLACEHOLDER, TableColumns
+from billing.database.connection import Database
+from billing.database.models import (
+    ENABLED,
+    SCHEMA_TABLE,
+    GatewayToken,
+    GatewayUser,
+    Option,
+    UserSubscription,
+)
+from billing.errors import DatabaseMisconfigured
 from billing.quota import Balance
 
-#: Only our own databases have this table.
-MARKER = "billing_schema"
-
-#: The tables whose columns are looked up at each new connection.
+#: The tables whose columns are looked up.
 TABLES = (
     "users",
     "tokens",
@@ -30,7 +35,7 @@ TABLES = (
     "user_subscriptions",
     "redemptions",
     "top_ups",
-    MARKER,
+    SCHEMA_TABLE,
 )
 
 
@@ -106,116 +111,129 @@ _USER = tuple(getattr(GatewayUser, name) for name in UserRow._fields)
 _TOKEN = tuple(getattr(GatewayToken, name) for name in TokenRow._fields[:-1])
 
 
-def _present(shape: Shape, fields: Sequence[Field[Any]]) -> list[Any]:
+def _select_existing(columns: TableColumns, fields: Sequence[Field[Any]]) -> list[Any]:
     """The fields, NULL for each whose column this version of the gateway lacks."""
     return [
-        field if shape.has(field.model._meta.table_name, field.column_name) else SQL("NULL")
+        field if columns.has(field.model._meta.table_name, field.column_name) else SQL("NULL")
         for field in fields
     ]
 
 
-def _tokens(shape: Shape) -> Select:
-    columns = _present(shape, _TOKEN + _USER)
+def _tokens(columns: TableColumns) -> Select:
+    selected = _select_existing(columns, _TOKEN + _USER)
     owner = GatewayUser.id == GatewayToken.user_id
-    return GatewayToken.select(*columns).join(GatewayUser, JOIN.LEFT_OUTER, on=owner)
+    return GatewayToken.select(*selected).join(GatewayUser, JOIN.LEFT_OUTER, on=owner)
 
 
-def token_by_key(shape: Shape) -> Query:
-    return _tokens(shape).where(GatewayToken.key == BOUND)
+def token_by_key(columns: TableColumns) -> Query:
+    return _tokens(columns).where(GatewayToken.key == PLACEHOLDER)
 
 
-def token_by_id(shape: Shape) -> Query:
-    return _tokens(shape).where(GatewayToken.id == BOUND)
+def token_by_id(columns: TableColumns) -> Query:
+    return _tokens(columns).where(GatewayToken.id == PLACEHOLDER)
 
 
-def user_by_id(shape: Shape) -> Query:
-    return GatewayUser.select(*_present(shape, _USER)).where(GatewayUser.id == BOUND)
+def _users(columns: TableColumns) -> Select:
+    return GatewayUser.select(*_select_existing(columns, _USER))
 
 
-def user_by_name(shape: Shape) -> Query:
-    return GatewayUser.select(*_present(shape, _USER)).where(GatewayUser.username == BOUND)
+def user_by_id(columns: TableColumns) -> Query:
+    return GatewayUser.select(*_select_existing(columns, _USER)).where(
+        GatewayUser.id == PLACEHOLDER
+    )
 
 
-def any_token(shape: Shape) -> Query:
+def user_by_name(columns: TableColumns) -> Query:
+    return GatewayUser.select(*_select_existing(columns, _USER)).where(
+        GatewayUser.username == PLACEHOLDER
+    )
+
+
+def any_token(columns: TableColumns) -> Query:
     owner = GatewayUser.id == GatewayToken.user_id
     return GatewayToken.select(GatewayToken.id).join(GatewayUser, on=owner).limit(1)
 
 
-def all_options(shape: Shape) -> Query:
-    """In the order the database returns them, as the gateways read them: no ORDER BY, no WHERE."""
+def all_options(columns: TableColumns) -> Query:
+    """Deliberately without ORDER BY: gateways apply duplicates in the order returned.
+
+    docs/gateways.md section 6: of two rows that contradict each other the later one wins.
+    """
     return Option.select(Option.key, Option.value)
 
 
-def active_subscriptions(shape: Shape) -> Query:
-    mine = UserSubscription.user_id == BOUND
+def active_subscriptions(columns: TableColumns) -> Query:
+    owned = UserSubscription.user_id == PLACEHOLDER
     active = UserSubscription.status == "active"
     return UserSubscription.select(
         *(getattr(UserSubscription, name) for name in SubscriptionRow._fields)
-    ).where(mine, active, UserSubscription.end_time > BOUND)
+    ).where(owned, active, UserSubscription.end_time > PLACEHOLDER)
 
 
-def verify_ours(shape: Shape) -> None:
-    """Raises DatabaseBroken for a database that `flask init` did not make."""
-    if not shape.columns[MARKER] or not shape.columns["tokens"]:
-        raise DatabaseBroken(
+def verify_embedded(columns: TableColumns) -> None:
+    """Raises DatabaseMisconfigured for a database that `flask init` did not make."""
+    if not columns.columns[SCHEMA_TABLE] or not columns.columns["tokens"]:
+        raise DatabaseMisconfigured(
             "the database does not hold our tables: run `flask init`, or, if it is a gateway's, "
             "set BILLING_MODE=attached"
         )
 
 
-def verify_attached(shape: Shape) -> None:
-    """Raises DatabaseBroken for a database that is no gateway's.
+def verify_attached(columns: TableColumns) -> None:
+    """Raises DatabaseMisconfigured for a database that is no gateway's.
 
     Our own must not be attached: its keys are digests, and a digest would then authenticate.
     """
-    if shape.columns[MARKER]:
-        raise DatabaseBroken("the database is our own: BILLING_MODE=attached is for a gateway's")
+    if columns.columns[SCHEMA_TABLE]:
+        raise DatabaseMisconfigured(
+            "the database is our own: BILLING_MODE=attached is for a gateway's"
+        )
     for table in ("users", "tokens"):
-        if not shape.columns[table]:
-            raise DatabaseBroken(f"the database has no table {table}: it is no gateway's")
+        if not columns.columns[table]:
+            raise DatabaseMisconfigured(f"the database has no table {table}: it is no gateway's")
 
 
-class Reads:
-    """What a request asks the database, each by one indexed read. Raises as Handle.fetch does."""
+class Queries:
+    """What a request asks the database, each by one indexed read. Raises as Database.fetch does."""
 
-    def __init__(self, handle: Handle) -> None:
-        self._handle = handle
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def token(self, key: str) -> TokenRow | None:
         """The token with the stored `key`, and its owner."""
-        return _token(self._handle.fetch(token_by_key, key))
+        return _token(self._database.fetch(token_by_key, key))
 
     def token_of_id(self, token_id: int) -> TokenRow | None:
-        return _token(self._handle.fetch(token_by_id, token_id))
+        return _token(self._database.fetch(token_by_id, token_id))
 
     def user(self, user_id: int) -> UserRow | None:
         """The user of that id, deleted or not."""
-        for row in self._handle.fetch(user_by_id, user_id):
+        for row in self._database.fetch(user_by_id, user_id):
             return UserRow._make(row)
         return None
 
     def user_named(self, name: str) -> UserRow | None:
         """The user of that name, deleted or not."""
-        for row in self._handle.fetch(user_by_name, name):
+        for row in self._database.fetch(user_by_name, name):
             return UserRow._make(row)
         return None
 
     def ready(self) -> None:
         """Returns when the tables can be read."""
-        self._handle.fetch(any_token)
+        self._database.fetch(any_token)
 
     def options(self) -> list[tuple[str, str]]:
         """The gateway's saved options, in the order that decides between them."""
-        if not self._handle.shape().columns["options"]:
+        if not self._database.table_columns().columns["options"]:
             return []
-        rows = self._handle.fetch(all_options)
+        rows = self._database.fetch(all_options)
         return [(key, value if isinstance(value, str) else "") for key, value in rows]
 
     def subscriptions(self, user_id: int, now: int) -> list[SubscriptionRow]:
         """The user's active subscriptions; none where the gateway knows no such thing."""
-        if not self._handle.shape().columns["user_subscriptions"]:
+        if not self._database.table_columns().columns["user_subscriptions"]:
             return []
-        rows = self._handle.fetch(active_subscriptions, user_id, now)
+        rows = self._database.fetch(active_subscriptions, user_id, now)
         return [SubscriptionRow._make(row) for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""Flask without what this service has no use for: a fifth of what a bare route costs."""
+"""A Flask subclass without sessions, host matching and async support; saves 20 % a request."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
 
-class PlainJSON(DefaultJSONProvider):
-    """UTF-8 as it is, keys in the documented order."""
+class CompactJSON(DefaultJSONProvider):
+    """UTF-8 without escapes, keys in the order of the schemas."""
 
     compact = True
 
     def __init__(self, app: Flask) -> None:
         super().__init__(app)
-        # Kept: the module's own dumps makes an encoder for every body.
+        # Built once: json.dumps would make an encoder for every body.
         encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=self.default)
         self._encode = encoder.encode
 
@@ -27,8 +27,8 @@ class PlainJSON(DefaultJSONProvider):
         return self._encode(obj)
 
 
-class NoSessions(SessionInterface):
-    """No cookie is read or written: a caller is who its headers say."""
+class DisabledSessions(SessionInterface):
+    """No cookie is read or written: callers authenticate by headers alone."""
 
     _none = NullSession()
 
@@ -39,11 +39,11 @@ class NoSessions(SessionInterface):
         return True
 
 
-class PlainFlask(Flask):
-    """Routes by the path alone, whatever the host and scheme; views are no coroutines."""
+class LeanFlask(Flask):
+    """Matches routes by the path alone, whatever the host and scheme; views are synchronous."""
 
-    json_provider_class = PlainJSON
-    session_interface = NoSessions()
+    json_provider_class = CompactJSON
+    session_interface = DisabledSessions()
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         if request is None:

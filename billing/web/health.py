@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Blueprint
 
-from billing.core.service import service
+from billing.core.service import current_service
 from billing.web.schemas import StatusSchema, dump
 
 health = Blueprint("health", __name__)
@@ -21,6 +21,7 @@ def healthz() -> dict[str, Any]:
 
 @health.get("/readyz")
 def readyz() -> dict[str, Any]:
-    service().begin()
-    service().reads.ready()
+    service = current_service()
+    service.start_request()
+    service.queries.ready()
     return dump(_status)

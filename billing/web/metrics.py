@@ -18,10 +18,11 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from billing.core.service import VERSION, Service, service
-from billing.database.connection import Event, driver_errors
-from billing.errors import BillingError
-from billing.web.middleware import BEGAN
+from billing.core.service import Service, current_service
+from billing.database.connection import Event
+from billing.errors import DatabaseError
+from billing.version import VERSION
+from billing.web.middleware import STARTED_AT
 
 if TYPE_CHECKING:
     from config import Settings
@@ -43,7 +44,7 @@ RECONNECTS = Counter(
 CONNECTIONS = Gauge(
     "billing_database_connections", "Connections open now", multiprocess_mode="livesum"
 )
-BEHIND = Gauge(
+REPLICA_LAG = Gauge(
     "billing_replica_seconds_behind",
     "How old an attached replica's figures may be, by database; absent where none is one",
     ["database"],
@@ -61,8 +62,8 @@ metrics = Blueprint("metrics", __name__)
 
 @metrics.get("/metrics")
 def exposition() -> Response:
-    """Those of all workers, when the server gave them a folder to share."""
-    _ask_replicas(service())
+    """The counts of all workers, when the server gave them a folder to share."""
+    _measure_replica_lag(current_service())
     registry = CollectorRegistry()
     try:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
@@ -71,31 +72,34 @@ def exposition() -> Response:
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
-def _ask_replicas(held: Service) -> None:
-    """Ask attached replicas how far behind they are; a database that is away is left out."""
-    handles = {"main": held.handle, "logs": held.logs} if held.attached else {}
-    for name, handle in handles.items():
-        if handle is None or (name == "logs" and handle is held.handle):
+def _measure_replica_lag(service: Service) -> None:
+    """Ask attached replicas for their lag; a database that is away is left out."""
+    if not service.attached:
+        return
+    databases = {"main": service.database, "logs": service.log_database}
+    if service.log_database is service.database:
+        del databases["logs"]
+    for name, database in databases.items():
+        if database is None:
             continue
-        handle.begin()
-        with suppress(BillingError, *driver_errors()):
-            handle.shape()
-            replica = handle.kind.replica(handle.database)
-            if replica and replica.behind is not None:
-                BEHIND.labels(name).set(replica.behind)
+        database.start_time_budget()
+        with suppress(DatabaseError):
+            status = database.call(lambda columns: columns.dialect.replica_status())
+            if status and status.lag_seconds is not None:
+                REPLICA_LAG.labels(name).set(status.lag_seconds)
 
 
 def _count(response: Response) -> Response:
-    # Paths are anybody's choice; routes are ours, and few.
+    # Labels name routes, which are few; paths are the clients' choice.
     route = request.url_rule.rule if request.url_rule else "none"
     REQUESTS.labels(route, response.status_code).inc()
-    SECONDS.labels(route).observe(time.perf_counter() - request.environ[BEGAN])
+    SECONDS.labels(route).observe(time.perf_counter() - request.environ[STARTED_AT])
     if response.status_code in (401, 403):
         REFUSALS.labels(g.get("error_code", "none")).inc()
     return response
 
 
-def _watch(event: Event) -> None:
+def _count_connections(event: Event) -> None:
     if event == "error":
         DATABASE_ERRORS.inc()
     elif event == "close":
@@ -108,10 +112,10 @@ def _watch(event: Event) -> None:
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Count everything that `app` answers from now on."""
-    held: Service = app.extensions["billing"]
-    for handle in (held.handle, held.logs):
-        if handle is not None:
-            handle.watch = _watch
+    service: Service = app.extensions["billing"]
+    for database in (service.database, service.log_database):
+        if database is not None:
+            database.on_event = _count_connections
     INFO.labels(VERSION, settings.billing_mode, settings.database_url.dialect).set(1)
     app.after_request(_count)
     app.register_blueprint(metrics)

@@ -1,4 +1,4 @@
-"""What every request and answer gets, whatever its route: plain slashes, a request id, CORS.
+"""WSGI middleware for every request and response: slashes, request id, CORS and cache headers.
 
 One WSGI step does it, because the same headers cost several times as much from hooks of Flask's,
 and more from flask-cors.
@@ -21,19 +21,19 @@ _requests = logging.getLogger("billing.requests")
 _SLASHES = re.compile("/{2,}")
 _REQUEST_ID = re.compile(r"(?!sk-)[A-Za-z0-9._-]{1,64}", re.ASCII)
 
-#: In the environment: when the request came, and that its answer says itself who may keep it.
-BEGAN, KEPT = "billing.began", "billing.kept"
+#: Keys in the WSGI environ: start time; set when the response has its own Cache-Control.
+STARTED_AT, CACHEABLE = "billing.started_at", "billing.cacheable"
 
-#: CONTRACT section 2. A `*` does not cover Authorization, and SDKs add headers of their own.
+#: docs/contract.md section 2. A `*` does not cover Authorization; SDKs add headers of their own.
 _CORS = [
     ("Access-Control-Allow-Origin", "*"),
     ("Access-Control-Expose-Headers", "X-Request-Id, Retry-After"),
     ("X-Content-Type-Options", "nosniff"),
 ]
-#: A balance is nobody's to keep.
-_ALWAYS = [*_CORS, ("Cache-Control", "no-store")]
+#: Responses contain balances: no cache may store them.
+_RESPONSE_HEADERS = [*_CORS, ("Cache-Control", "no-store")]
 _PREFLIGHT = [
-    *_ALWAYS,
+    *_RESPONSE_HEADERS,
     ("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS"),
     ("Access-Control-Allow-Headers", "*, Authorization, Content-Type, Accept, New-Api-User"),
     ("Access-Control-Max-Age", "86400"),
@@ -42,20 +42,20 @@ _PREFLIGHT = [
 WSGI = Callable[..., Iterable[bytes]]
 
 
-def _framed(wsgi: WSGI) -> WSGI:
+def _add_headers(wsgi: WSGI) -> WSGI:
     def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        environ[BEGAN] = time.perf_counter()
-        # Clients join base URLs that end in `/`; no redirect, which their proxies do not follow.
+        environ[STARTED_AT] = time.perf_counter()
+        # Base URLs that end in `/` make `//`. No redirect: some clients' proxies follow none.
         if "//" in environ["PATH_INFO"]:
             environ["PATH_INFO"] = _SLASHES.sub("/", environ["PATH_INFO"])
-        # The caller's id if it is plain and no key, else a new one, in the same header for all.
+        # The caller's id unless it could be a key, else a new one, which all code reads there.
         request_id = environ.get("HTTP_X_REQUEST_ID", "")
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = environ["HTTP_X_REQUEST_ID"] = os.urandom(16).hex()
-        fixed = _PREFLIGHT if environ["REQUEST_METHOD"] == "OPTIONS" else _ALWAYS
+        added = _PREFLIGHT if environ["REQUEST_METHOD"] == "OPTIONS" else _RESPONSE_HEADERS
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-            more = _CORS if KEPT in environ else fixed
+            more = _CORS if CACHEABLE in environ else added
             return start_response(
                 status, [*headers, ("X-Request-Id", request_id), *more], *exc_info
             )
@@ -65,28 +65,28 @@ def _framed(wsgi: WSGI) -> WSGI:
     return app
 
 
-def _log(response: Response) -> Response:
-    """The route and never the path, which may be a key."""
+def _log_request(response: Response) -> Response:
+    """Write one line for the request; the route and never the path, which may hold a key."""
     caller, rule = g.get("caller"), request.url_rule
-    asked = {
+    request_fields = {
         "request_id": request.headers["X-Request-Id"],
         "method": request.method,
         "route": rule and rule.rule,
         "status": response.status_code,
-        "duration": round(time.perf_counter() - request.environ[BEGAN], 6),
+        "duration": round(time.perf_counter() - request.environ[STARTED_AT], 6),
         "user_id": caller and caller.user.id,
         "token_id": caller and caller.token and caller.token.id,
     }
-    _requests.info("request", extra={"asked": asked})
+    _requests.info("request", extra={"request_fields": request_fields})
     return response
 
 
 def init_app(app: Flask, trusted_proxy_hops: int, log_requests: bool) -> None:
-    """Trust exactly that many proxies: with none, `X-Forwarded-For` is anybody's word."""
+    """Believe `X-Forwarded-For` of exactly that many proxies: anybody can send the header."""
     if log_requests:
-        app.after_request(_log)
-    wsgi: Any = _framed(app.wsgi_app)
+        app.after_request(_log_request)
+    wsgi: Any = _add_headers(app.wsgi_app)
     if trusted_proxy_hops:
         # Only the address is used; the other headers stay untrusted.
-        wsgi = ProxyFix(wsgi, trusted_proxy_hops, 0, 0, 0, 0)
+        wsgi = ProxyFix(wsgi, x_for=trusted_proxy_hops, x_proto=0, x_host=0, x_port=0, x_prefix=0)
     app.wsgi_app = wsgi  # type: ignore[method-assign]

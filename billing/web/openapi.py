@@ -1,22 +1,22 @@
-"""GET /openapi.json: what the service answers, described from the schemas that shape it."""
+"""GET /openapi.json: describes the routes, from the schemas that shape their bodies."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint
 from marshmallow import Schema, fields
 
-from billing.core.service import VERSION
-from billing.errors import ErrorSchema
+from billing.version import VERSION
 from billing.web.schemas import (
     CostPageSchema,
     CreditSummarySchema,
     DailyUsageSchema,
+    ErrorSchema,
     StatusSchema,
     SubscriptionSchema,
     UsageSchema,
@@ -24,8 +24,8 @@ from billing.web.schemas import (
 
 openapi = Blueprint("openapi", __name__)
 
-#: Keys that a body may lack; every other is always there.
-_OPTIONAL = {"code", "param"}
+#: Keys that a body may lack; all others are required.
+_OPTIONAL_KEYS = {"code", "param"}
 
 _TYPES = {str: "string", bool: "boolean", type(None): "null"}
 
@@ -76,47 +76,48 @@ _PAGES = [
     _query("group_by", "`line_item` tells models apart.", enum=["line_item"]),
 ]
 
-Bodies = Sequence[type[Schema]]
 
-#: Path, what it is, the schemas of its 200, its parameters, and what else it may answer.
-_ROUTES: list[tuple[str, str, Bodies, list[dict[str, Any]], dict[str, str]]] = [
-    *(
-        (f"{prefix}/dashboard/billing/{name}", summary, bodies, query, failures)
-        for prefix in ("", "/v1")
-        for name, summary, bodies, query, failures in (
-            (
-                "subscription",
-                "Limits and expiry of the caller",
-                [SubscriptionSchema],
-                [],
-                _REFUSALS | _FAILURES,
-            ),
-            (
-                "usage",
-                "What the caller has used, in hundredths",
-                [UsageSchema, DailyUsageSchema],
-                _DAYS,
-                _BAD | _REFUSALS | _FAILURES,
-            ),
-            (
-                "credit_grants",
-                "What the caller was given",
-                [CreditSummarySchema],
-                [],
-                _REFUSALS | _FAILURES,
-            ),
+class Route(NamedTuple):
+    """A GET route: its path, what it answers, and which statuses besides 200, and why."""
+
+    path: str
+    summary: str
+    bodies: Sequence[type[Schema]]
+    query: Sequence[dict[str, Any]] = ()
+    failures: Mapping[str, str] = {}
+
+
+def _routes() -> Iterator[Route]:
+    figures = _REFUSALS | _FAILURES
+    for prefix in ("/dashboard/billing", "/v1/dashboard/billing"):
+        yield Route(
+            f"{prefix}/subscription",
+            "Limits and expiry of the caller",
+            [SubscriptionSchema],
+            failures=figures,
         )
-    ),
-    (
+        yield Route(
+            f"{prefix}/usage",
+            "What the caller has used, in hundredths",
+            [UsageSchema, DailyUsageSchema],
+            _DAYS,
+            _BAD | figures,
+        )
+        yield Route(
+            f"{prefix}/credit_grants",
+            "What the caller was given",
+            [CreditSummarySchema],
+            failures=figures,
+        )
+    yield Route(
         "/v1/organization/costs",
         "OpenAI's costs of today, by day",
         [CostPageSchema],
         _PAGES,
-        _BAD | _REFUSALS | _FAILURES,
-    ),
-    ("/healthz", "The process is up", [StatusSchema], [], {}),
-    ("/readyz", "The tables can be read", [StatusSchema], [], _FAILURES),
-]
+        _BAD | figures,
+    )
+    yield Route("/healthz", "The process is up", [StatusSchema])
+    yield Route("/readyz", "The tables can be read", [StatusSchema], failures=_FAILURES)
 
 
 def _constants(self: Any, field: Any, **_: Any) -> dict[str, Any]:
@@ -133,29 +134,29 @@ def document() -> dict[str, Any]:
     converter: Any = plugin.converter
     converter.add_attribute_function(_constants)
     spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
-    for path, summary, bodies, query, failures in _ROUTES:
-        guarded = "401" in failures
+    for route in _routes():
+        needs_token = "401" in route.failures
         operation: dict[str, Any] = {
-            "summary": summary,
-            "parameters": [*query, _USER] if guarded else query,
-            "responses": {"200": _response("as asked", bodies)}
-            | {status: _response(why, [ErrorSchema]) for status, why in failures.items()},
+            "summary": route.summary,
+            "parameters": [*route.query, _USER] if needs_token else [*route.query],
+            "responses": {"200": _response("as asked", route.bodies)}
+            | {status: _response(why, [ErrorSchema]) for status, why in route.failures.items()},
         }
-        if guarded:
+        if needs_token:
             operation["security"] = [{"token": []}]
-        spec.path(path, operations={"get": operation})
-    told = spec.to_dict()
-    for schema in told["components"]["schemas"].values():
-        schema["required"] = [name for name in schema["properties"] if name not in _OPTIONAL]
-        for described in schema["properties"].values():
-            # Nothing here is ever sent to us.
-            described.pop("readOnly", None)
-            if "const" in described:
-                described.pop("default", None)
-    return told
+        spec.path(route.path, operations={"get": operation})
+    described = spec.to_dict()
+    for schema in described["components"]["schemas"].values():
+        schema["required"] = [name for name in schema["properties"] if name not in _OPTIONAL_KEYS]
+        for field in schema["properties"].values():
+            # Clients send none of these bodies, so that readOnly says nothing.
+            field.pop("readOnly", None)
+            if "const" in field:
+                field.pop("default", None)
+    return described
 
 
-def _response(description: str, bodies: Bodies) -> dict[str, Any]:
+def _response(description: str, bodies: Sequence[type[Schema]]) -> dict[str, Any]:
     schema: Any = bodies[0] if len(bodies) == 1 else {"anyOf": list(bodies)}
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 

@@ -1,4 +1,4 @@
-"""Which days a query asks for, and in which pages: query strings in, days or an error out.
+"""Parses query parameters: the days and pages that a request asks for.
 
 Days are the unix seconds of their UTC midnight; the end of a period is exclusive.
 """
@@ -15,14 +15,14 @@ from werkzeug.datastructures import MultiDict
 from billing.core.daily_costs import DAY
 from billing.errors import BadParameter
 
-_LONGEST = 366 * DAY
+_LONGEST_PERIOD = 366 * DAY
 _DATE = re.compile(r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})", re.ASCII)
 
 #: The last midnight that a four-digit year can name.
 _LAST_DAY = 253402214400
 
-#: What OpenAI's costs can be told apart by and ours cannot, besides `group_by`.
-_FOREIGN_FILTERS = ("project_ids", "api_key_ids")
+#: Filters of OpenAI's costs that ours do not have.
+_UNSUPPORTED_FILTERS = ("project_ids", "api_key_ids")
 
 
 class Period(NamedTuple):
@@ -36,7 +36,7 @@ class Period(NamedTuple):
 class Page(NamedTuple):
     """One page of OpenAI's costs; `next` is the day that the following page begins with.
 
-    `models` are those that are asked for, all of them when there are none.
+    `models` empty means all models.
     """
 
     period: Period
@@ -45,12 +45,12 @@ class Page(NamedTuple):
     models: frozenset[str]
 
 
-def dates(query: MultiDict[str, str]) -> Period:
-    """`start_date` to before `end_date`. Raises BadParameter, which names the one at fault."""
+def parse_dates(query: MultiDict[str, str]) -> Period:
+    """`start_date` to before `end_date`. Raises BadParameter, which names the wrong one."""
     start, end = _midnight(query, "start_date"), _midnight(query, "end_date")
     if end <= start:
         raise BadParameter("end_date", "必须晚于 start_date", "must be after start_date")
-    if end - start > _LONGEST:
+    if end - start > _LONGEST_PERIOD:
         raise BadParameter("end_date", "最多 366 天", "at most 366 days after start_date")
     return Period(start, end)
 
@@ -66,44 +66,44 @@ def _midnight(query: MultiDict[str, str], name: str) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
 
 
-def page(query: MultiDict[str, str], now: int) -> Page:
+def parse_page(query: MultiDict[str, str], now: int) -> Page:
     """A page of `/v1/organization/costs`, in whole UTC days. Raises BadParameter."""
-    for name in _FOREIGN_FILTERS:
-        if _many(query, name):
+    for name in _UNSUPPORTED_FILTERS:
+        if _values(query, name):
             raise BadParameter(name, "不支持", "not supported here")
-    groups = _many(query, "group_by")
+    groups = _values(query, "group_by")
     if set(groups) - {"line_item"}:
         raise BadParameter("group_by", "只支持 line_item", "only line_item is supported")
     if query.get("bucket_width", "1d") != "1d":
         raise BadParameter("bucket_width", "只支持 1d", "only 1d is supported")
-    start = _number(query, "start_time", None, _LAST_DAY)
-    end = _number(query, "end_time", now, _LAST_DAY)
+    start = _integer(query, "start_time", None, _LAST_DAY)
+    end = _integer(query, "end_time", now, _LAST_DAY)
     if end <= start and "end_time" in query:
         raise BadParameter("end_time", "必须晚于 start_time", "must be after start_time")
-    limit = _number(query, "limit", 7, 180, least=1)
+    limit = _integer(query, "limit", 7, 180, least=1)
     first, last = start - start % DAY, end + -end % DAY
-    begin = _number(query, "page", first, _LAST_DAY)
+    begin = _integer(query, "page", first, _LAST_DAY)
     if begin % DAY or not first <= begin <= max(first, last):
         raise BadParameter("page", "须为上一页的 next_page", "must be a next_page of this query")
     stop = min(begin + limit * DAY, last)
-    following = stop if stop < last else None
-    models = frozenset(_many(query, "line_items"))
-    return Page(Period(begin, max(begin, stop)), following, bool(groups), models)
+    next_day = stop if stop < last else None
+    models = frozenset(_values(query, "line_items"))
+    return Page(Period(begin, max(begin, stop)), next_day, bool(groups), models)
 
 
-def _many(query: MultiDict[str, str], name: str) -> list[str]:
+def _values(query: MultiDict[str, str], name: str) -> list[str]:
     """A list, which clients spell `name=a&name=b` or `name[]=a&name[]=b`."""
     return query.getlist(name) + query.getlist(f"{name}[]")
 
 
-def _number(
+def _integer(
     query: MultiDict[str, str], name: str, default: int | None, most: int, least: int = 0
 ) -> int:
     text = query.get(name)
     if text is None and default is not None:
         return default
-    plain = text is not None and re.fullmatch("[0-9]{1,12}", text, re.ASCII)
-    if not plain or not least <= int(text or 0) <= most:
+    is_plain = text is not None and re.fullmatch("[0-9]{1,12}", text, re.ASCII)
+    if not is_plain or not least <= int(text or 0) <= most:
         en = f"must be a whole number from {least} to {most}"
         raise BadParameter(name, f"须为 {least} 至 {most} 的整数", en)
     return int(text or 0)

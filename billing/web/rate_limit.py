@@ -1,6 +1,6 @@
-"""How often a client may ask; loaded only when RATE_LIMIT is set, for `limits` is optional.
+"""Limits how often a client may ask; loaded only when RATE_LIMIT is set.
 
-By `limits` itself and not Flask-Limiter above it, which costs thirty times as much.
+Uses `limits` directly: Flask-Limiter above it costs thirty times as much.
 """
 
 from __future__ import annotations
@@ -23,51 +23,55 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("billing")
 
-#: What Redis may keep a request waiting, and how long it is left alone after that, in seconds.
-_PATIENCE, _PAUSE = 0.1, 1.0
+#: Redis timeout, and how long we stop asking after one, in seconds.
+_REDIS_TIMEOUT, _REDIS_PAUSE = 0.1, 1.0
 
-#: Blueprints whose requests count: health, metrics and preflights are free.
-_COUNTED = {"billing", "v1", "organization"}
+#: Blueprints whose requests count; health, metrics and preflights do not.
+_COUNTED_BLUEPRINTS = {"billing", "v1", "organization"}
 
 
 class _Limiter:
     def __init__(self, limit: RateLimit, storage: str) -> None:
         options = {}
         if storage != "memory":
-            # No second try: whoever asks waits for the first one.
+            # No second attempt: the request waits for the first one already.
             options = {
-                "socket_timeout": _PATIENCE,
-                "socket_connect_timeout": _PATIENCE,
+                "socket_timeout": _REDIS_TIMEOUT,
+                "socket_connect_timeout": _REDIS_TIMEOUT,
                 "retry": None,
                 "key_prefix": "billing",
             }
         address = "memory://" if storage == "memory" else storage
-        held = storage_from_string(address, wrap_exceptions=True, **options)  # type: ignore[arg-type]
-        self._limiter = FixedWindowRateLimiter(held)
+        counters = storage_from_string(address, wrap_exceptions=True, **options)  # type: ignore[arg-type]
+        self._limiter = FixedWindowRateLimiter(counters)
         self._limit = RateLimitItemPerSecond(limit.amount, limit.seconds)
         self._paused_until = 0.0
 
     def admit(self) -> None:
         """Count a request by its client's address. Raises RateLimited."""
-        if request.blueprint not in _COUNTED or request.method == "OPTIONS":
+        if request.blueprint not in _COUNTED_BLUEPRINTS or request.method == "OPTIONS":
             return
         client, now = request.remote_addr or "", time.monotonic()
         if now < self._paused_until:
             return
         try:
             admitted = self._limiter.hit(self._limit, client)
-            ends = 0 if admitted else self._limiter.get_window_stats(self._limit, client).reset_time
+            window_end = (
+                0 if admitted else self._limiter.get_window_stats(self._limit, client).reset_time
+            )
         except StorageError as error:
             if not self._paused_until:
-                log.warning("requests are not counted: %s", type(error.storage_error).__name__)
-            self._paused_until = time.monotonic() + _PAUSE
+                log.warning(
+                    "rate limit off while Redis is away: %s", type(error.storage_error).__name__
+                )
+            self._paused_until = time.monotonic() + _REDIS_PAUSE
             return
         self._paused_until = 0.0
         if admitted:
             return
-        raise RateLimited(max(math.ceil(ends - time.time()), 1))
+        raise RateLimited(max(math.ceil(window_end - time.time()), 1))
 
 
 def init_app(app: Flask, limit: RateLimit, storage: str) -> None:
-    """Refuse what is above `limit`, counted in `storage`, before anybody is authenticated."""
+    """Refuse what is above `limit`, counted in `storage`, before authentication."""
     app.before_request(_Limiter(limit, storage).admit)

@@ -1,4 +1,4 @@
-"""marshmallow: the bodies of the answers, keys in the documented order (CONTRACT section 1).
+"""marshmallow schemas of the response bodies, keys in the documented order (docs/contract.md).
 
 Amounts arrive as exact Fractions; Float writes the double nearest to each.
 """
@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError, fields, validate
-
-from billing.parsing import instant, plain_text
+from marshmallow import Schema, fields, post_dump
 
 
 class Body(Schema):
-    """A body made of a mapping: marshmallow need not find out how to read each value."""
+    """A body made of a mapping; saves marshmallow's search for how to read each value."""
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         return obj.get(attr, default)
@@ -39,6 +37,25 @@ def dump(schema: Schema, **values: Any) -> dict[str, Any]:
     return body
 
 
+class ErrorBodySchema(Body):
+    """Keys without a value are left out."""
+
+    message = fields.String()
+    type = fields.String()
+    code = fields.String()
+    param = fields.String()
+
+    @post_dump
+    def drop_empty(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {key: value for key, value in data.items() if value is not None}
+
+
+class ErrorSchema(Body):
+    """The body of every error (docs/contract.md section 3)."""
+
+    error = fields.Nested(ErrorBodySchema)
+
+
 class StatusSchema(Body):
     status = fields.Constant("ok")
 
@@ -54,7 +71,7 @@ class DailyCostSchema(Body):
 
 
 class DailyUsageSchema(UsageSchema):
-    """`usage?include=daily_costs` (CONTRACT section 5); costs in cents."""
+    """`usage?include=daily_costs` (docs/contract.md section 5); costs in cents."""
 
     daily_costs = fields.List(fields.Nested(DailyCostSchema))
     period_usage = fields.Float()
@@ -108,48 +125,3 @@ class CostPageSchema(Body):
     data = fields.List(fields.Nested(BucketSchema))
     has_more = fields.Boolean()
     next_page = fields.String(allow_none=True)
-
-
-class Instant(fields.Field[int]):
-    """Unix seconds from unix seconds or ISO 8601."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> int:
-        try:
-            return instant(str(value))
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
-
-
-class Name(fields.String):
-    """A model or an id: what the tables and collations hold as it is."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> str:
-        try:
-            return plain_text(super()._deserialize(value, attr, data, **more), 64)
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
-
-
-class Count(fields.Integer):
-    """A whole number, written as one."""
-
-    def __init__(self, power: int = 53, **more: Any) -> None:
-        limits = validate.Range(0, 2**power, error=f"not a whole number from 0 to 2^{power}")
-        super().__init__(strict=True, validate=limits, **more)
-
-
-class UsageLine(Schema):
-    """One line of `flask usage import`."""
-
-    token_id = Count(required=True)
-    model = Name(required=True)
-    quota = Count(allow_none=True)
-    usd = fields.Decimal(allow_none=True)
-    prompt_tokens = Count(power=40)
-    completion_tokens = Count(power=40)
-    at = Instant(allow_none=True)
-    request_id = Name(allow_none=True)
-    refund = fields.Boolean(truthy={True}, falsy={False})
-
-    class Meta:
-        unknown = RAISE

@@ -1,4 +1,4 @@
-"""The billing blueprint, and OpenAI's costs beside it: load, ask, dump."""
+"""The routes with figures: each parses its parameters, asks the core and dumps a body."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from flask import Blueprint, g, request
 
-from billing.core.credit_grants import grants
-from billing.core.daily_costs import DAY, Spent, spent
-from billing.core.service import service
-from billing.web import query_params as periods
+from billing.core.credit_grants import credit_grants as grants_of_caller
+from billing.core.daily_costs import DAY, DailyCost, daily_costs
+from billing.core.service import Service, current_service
 from billing.web.auth import authenticate
-from billing.web.query_params import Period
+from billing.web.error_handlers import ErrorText, ReadFailures
+from billing.web.query_params import Period, parse_dates, parse_page
 from billing.web.schemas import (
     CostPageSchema,
     CreditSummarySchema,
@@ -36,10 +36,10 @@ _credits, _costs = CreditSummarySchema(), CostPageSchema()
 
 @billing.get("/subscription")
 def subscription() -> dict[str, Any]:
-    held = service()
-    shown, ends = held.figures(*g.caller)
-    limit = held.display.hard_limit(shown)
-    return dump(_subscription, hard_limit=limit, access_until=ends)
+    service = current_service()
+    balance, expires_at = service.visible_balance(*g.caller)
+    hard_limit = service.display.hard_limit(balance)
+    return dump(_subscription, hard_limit=hard_limit, access_until=expires_at)
 
 
 @billing.get("/usage")
@@ -47,70 +47,95 @@ def usage() -> dict[str, Any]:
     """Lifetime, whatever dates the query names: clients subtract it from the lifetime limit."""
     if "daily_costs" in request.args.getlist("include"):
         return _daily_usage()
-    held = service()
-    shown, _ = held.figures(*g.caller)
-    return dump(_usage, total_usage=held.display.hundredths(shown.used))
+    service = current_service()
+    balance, _ = service.visible_balance(*g.caller)
+    return dump(_usage, total_usage=service.display.hundredths(balance.used))
 
 
 def _daily_usage() -> dict[str, Any]:
-    period = periods.dates(request.args)
-    shown, _ = service().figures(*g.caller)
-    rows = spent(service(), g.caller.user, service().shown_token(g.caller.token), *period)
-    cents = service().display.hundredths
+    period = parse_dates(request.args)
+    service = current_service()
+    balance, _ = service.visible_balance(*g.caller)
+    costs_by_day = _caller_costs(service, period)
+    hundredths = service.display.hundredths
     return dump(
         _daily,
-        total_usage=cents(shown.used),
+        total_usage=hundredths(balance.used),
         daily_costs=[
             {
                 "timestamp": day,
-                "line_items": [{"name": row.model, "cost": cents(row.quota)} for row in items],
+                "line_items": [
+                    {"name": cost.model, "cost": hundredths(cost.quota)} for cost in day_costs
+                ],
             }
-            for day, items in _by_day(period, rows)
+            for day, day_costs in _by_day(period, costs_by_day)
         ],
-        period_usage=cents(sum(row.quota for row in rows)),
+        period_usage=hundredths(sum(cost.quota for cost in costs_by_day)),
     )
 
 
 @billing.get("/credit_grants")
 def credit_grants() -> dict[str, Any]:
-    shown, ends = service().figures(*g.caller)
-    data = grants(service(), g.caller.user, g.caller.token, shown, ends)
-    granted, used = service().display.hard_limit(shown), service().display.amount(shown.used)
+    service = current_service()
+    balance, expires_at = service.visible_balance(*g.caller)
+    grants = grants_of_caller(service, g.caller.user, g.caller.token, balance, expires_at)
+    granted, used = service.display.hard_limit(balance), service.display.amount(balance.used)
     return dump(
         _credits,
         total_granted=granted,
         total_used=used,
         total_available=granted - used,
-        grants={"data": [grant._asdict() for grant in data]},
+        grants={"data": [grant._asdict() for grant in grants]},
     )
 
 
 @organization.get("/costs")
 def costs() -> dict[str, Any]:
     """OpenAI's costs of today: dollars whatever the display unit, in whole UTC days."""
-    page = periods.page(request.args, int(time.time()))
-    rows = spent(service(), g.caller.user, service().shown_token(g.caller.token), *page.period)
+    page = parse_page(request.args, int(time.time()))
+    service = current_service()
+    found = _caller_costs(service, page.period)
     if page.models:
-        rows = [row for row in rows if row.model in page.models]
+        found = [cost for cost in found if cost.model in page.models]
     data = [
-        {"start_time": day, "end_time": day + DAY, "results": _results(items, page.by_model)}
-        for day, items in _by_day(page.period, rows)
+        {
+            "start_time": day,
+            "end_time": day + DAY,
+            "results": _results(service, day_costs, page.by_model),
+        }
+        for day, day_costs in _by_day(page.period, found)
     ]
-    more = page.next is not None
-    return dump(_costs, data=data, has_more=more, next_page=page.next)
+    return dump(_costs, data=data, has_more=page.next is not None, next_page=page.next)
 
 
-def _results(items: list[Spent], by_model: bool) -> list[dict[str, Any]]:
-    dollars = 1 / service().settings.quota_per_unit
-    if items and not by_model:
-        items = [Spent(items[0].day, "", sum(item.quota for item in items))]
+def _caller_costs(service: Service, period: Period) -> list[DailyCost]:
+    """What the caller may see of the period: one token's costs, or the account's."""
+    token = service.token_in_scope(g.caller.token)
+    return daily_costs(service, g.caller.user, token, *period)
+
+
+def _results(service: Service, day_costs: list[DailyCost], by_model: bool) -> list[dict[str, Any]]:
+    dollars = 1 / service.settings.quota_per_unit
+    if day_costs and not by_model:
+        total = sum(cost.quota for cost in day_costs)
+        day_costs = [DailyCost(day_costs[0].day, "", total)]
     return [
-        {"amount": {"value": item.quota * dollars}, "line_item": item.model if by_model else None}
-        for item in items
+        {
+            "amount": {"value": cost.quota * dollars},
+            "line_item": cost.model if by_model else None,
+        }
+        for cost in day_costs
     ]
 
 
-def _by_day(period: Period, rows: Iterable[Spent]) -> Iterator[tuple[int, list[Spent]]]:
-    """Every day of the period with what was spent in it, which may be nothing."""
-    spending = {day: list(items) for day, items in groupby(rows, key=lambda row: row.day)}
-    return ((day, spending.get(day, [])) for day in period.days())
+def _by_day(period: Period, costs: Iterable[DailyCost]) -> Iterator[tuple[int, list[DailyCost]]]:
+    """Every day of the period with its costs, which may be none."""
+    known = {day: list(group) for day, group in groupby(costs, key=lambda cost: cost.day)}
+    return ((day, known.get(day, [])) for day in period.days())
+
+
+#: The documented bodies of figures that could not be read (docs/contract.md section 1).
+READ_FAILURES: ReadFailures = {
+    subscription: ErrorText("upstream_error", None, "获取配额失败", "failed to read the quota"),
+    usage: ErrorText("new_api_error", None, "获取使用量失败", "failed to read the usage"),
+}

@@ -196,5 +196,6 @@ def test_version_names_ours_and_those_under_it(tmp_path: Path) -> None:
         "peewee",
         "marshmallow",
         "pymysql",
+        "database driver",
     ]
-    assert billing.run("version").splitlines()[0] == f"billing      {versions['billing']}"
+    assert billing.run("version").splitlines()[0] == f"billing          {versions['billing']}"

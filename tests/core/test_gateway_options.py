@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from billing.core.gateway_options import variables
+from billing.core.gateway_options import settings_from_options
 from tests.support.gateways import KEY, Gateway
 
 UNIT = "general_setting.quota_display_type"
@@ -30,14 +30,14 @@ OLD_UNIT = "DisplayInCurrencyEnabled"
     ],
 )
 def test_the_later_display_row_wins(rows: list[tuple[str, str]], unit: str | None) -> None:
-    assert variables(rows).get("DISPLAY_UNIT") == unit
+    assert settings_from_options(rows).get("DISPLAY_UNIT") == unit
 
 
 @pytest.mark.parametrize(
     ("text", "scope"), [("true", "token"), ("false", "account"), ("TRUE", "account")]
 )
 def test_only_the_exact_text_true_is_true(text: str, scope: str) -> None:
-    assert variables([("DisplayTokenStatEnabled", text)]) == {"BILLING_SCOPE": scope}
+    assert settings_from_options([("DisplayTokenStatEnabled", text)]) == {"BILLING_SCOPE": scope}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_only_the_exact_text_true_is_true(text: str, scope: str) -> None:
     [("₿", "₿"), (" R$ ", "R$"), ("long-winded", "long-win"), ("", None), ("a\nb", None)],
 )
 def test_a_symbol_that_can_be_shown_is_taken(saved: str, symbol: str | None) -> None:
-    found = variables([("general_setting.custom_currency_symbol", saved)])
+    found = settings_from_options([("general_setting.custom_currency_symbol", saved)])
 
     assert found.get("CUSTOM_CURRENCY_SYMBOL") == symbol
 
@@ -85,7 +85,7 @@ def test_a_number_that_is_none_counts_as_absent_and_is_logged_once(
 
     with caplog.at_level(logging.WARNING, "billing"):
         first = client.get("/dashboard/billing/usage", headers=headers)
-        client.application.extensions["billing"]._options_end = 0.0
+        client.application.extensions["billing"]._options_expire_at = 0.0
         client.get("/dashboard/billing/usage", headers=headers)
 
     assert first.json["total_usage"] == 0.05
@@ -112,7 +112,7 @@ def test_options_are_read_again_when_they_are_due(newapi: Gateway) -> None:
     newapi.option("QuotaPerUnit", "250000")
 
     unchanged = client.get("/dashboard/billing/usage", headers=headers)
-    client.application.extensions["billing"]._options_end = 0.0
+    client.application.extensions["billing"]._options_expire_at = 0.0
     changed = client.get("/dashboard/billing/usage", headers=headers)
 
     assert before.json == unchanged.json == {"object": "list", "total_usage": 0.05}

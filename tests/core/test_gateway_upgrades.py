@@ -17,9 +17,9 @@ USAGE = "/v1/dashboard/billing/usage"
 def due(client: object) -> None:
     """As if `OPTIONS_REFRESH` seconds had passed."""
     service = client.application.extensions["billing"]  # type: ignore[attr-defined]
-    service._options_end = 0.0
-    service.handle.begin()
-    service.handle.shape().ends = 0.0
+    service._options_expire_at = 0.0
+    service.database.start_time_budget()
+    service.database.table_columns().expires_at = 0.0
 
 
 def test_a_column_that_goes_is_missed_by_nobody(gateway: Gateway) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from billing.core.recording import Outcome, Usage, record
-from billing.database import schema as tables
-from billing.database.connection import Handle
+from billing.core.recording import RecordResult, Usage, record
+from billing.database import schema
+from billing.database.connection import Database
 from tests.conftest import Billing, bearer
 
 AT = 1_700_000_000
@@ -24,13 +24,13 @@ def ready(billing: Billing) -> Billing:
     return billing
 
 
-def recorded(billing: Billing, *usages: Usage) -> Outcome:
-    handle = Handle(billing.app.extensions["billing"].settings.database_url, 10, "write")
+def recorded(billing: Billing, *usages: Usage) -> RecordResult:
+    database = Database(billing.app.extensions["billing"].settings.database_url, 10, "write")
     try:
-        with handle.database.bind_ctx(tables.MODELS):
-            return record(handle.database, usages)
+        with database.peewee.bind_ctx(schema.MODELS):
+            return record(database.peewee, usages)
     finally:
-        handle.close()
+        database.close()
 
 
 def balances(billing: Billing) -> tuple[Any, ...]:
@@ -57,9 +57,9 @@ def hours(billing: Billing) -> list[tuple[Any, ...]]:
 
 
 def test_a_use_changes_token_user_log_and_hour(ready: Billing) -> None:
-    outcome = recorded(ready, Usage(1, "gpt-4o", 30, 5, 6, AT, "r"))
+    result = recorded(ready, Usage(1, "gpt-4o", 30, 5, 6, AT, "r"))
 
-    assert outcome == Outcome(recorded=1)
+    assert result == RecordResult(recorded=1)
     assert balances(ready) == (70, 30, 970, 30, 1)
     assert logs(ready) == [(1, "alice", 1, "default", 2, "gpt-4o", 30, 5, 6, AT, "r")]
     assert hours(ready) == [(1, "alice", 1, "gpt-4o", HOUR, 30, 11, 1)]
@@ -81,9 +81,9 @@ def test_a_refund_takes_back_all_but_the_request(ready: Billing) -> None:
     use = Usage(1, "m", 30, 5, 6, AT, "r")
     recorded(ready, use)
 
-    outcome = recorded(ready, use._replace(refund=True))
+    result = recorded(ready, use._replace(refund=True))
 
-    assert outcome == Outcome(recorded=1)
+    assert result == RecordResult(recorded=1)
     assert balances(ready) == (100, 0, 1000, 0, 1)
     assert [row[4:7] for row in logs(ready)] == [(2, "m", 30), (6, "m", 30)]
     assert hours(ready) == [(1, "alice", 1, "m", HOUR, 0, 0, 1)]
@@ -140,16 +140,16 @@ def test_a_request_is_recorded_once_however_often_it_comes(ready: Billing) -> No
 
     again = recorded(ready, use, use, use._replace(at=None))
 
-    assert again == Outcome(skipped=3)
+    assert again == RecordResult(skipped=3)
     assert balances(ready) == (95, 5, 995, 5, 1)
 
 
 def test_within_a_batch_too(ready: Billing) -> None:
     use = Usage(1, "m", 5, request_id="r")
 
-    outcome = recorded(ready, use, use, use._replace(quota=6), use._replace(refund=True))
+    result = recorded(ready, use, use, use._replace(quota=6), use._replace(refund=True))
 
-    assert outcome == Outcome(2, 1, [(2, "its request_id has other content already")])
+    assert result == RecordResult(2, 1, [(2, "its request_id has other content already")])
     assert balances(ready) == (100, 0, 1000, 0, 1)
 
 
@@ -169,9 +169,9 @@ def test_a_request_id_with_other_content_is_refused(ready: Billing, change: dict
     use = Usage(1, "m", 5, at=AT, request_id="r")
     recorded(ready, use)
 
-    outcome = recorded(ready, use._replace(**change))
+    result = recorded(ready, use._replace(**change))
 
-    assert outcome == Outcome(bad=[(0, "its request_id has other content already")])
+    assert result == RecordResult(bad=[(0, "its request_id has other content already")])
     assert len(logs(ready)) == 1
 
 
@@ -193,8 +193,8 @@ def test_a_balance_never_outgrows_its_column(ready: Billing) -> None:
     use = Usage(1, "m", 3)
     much = use._replace(request_id="r")
 
-    outcome = recorded(ready, use, much, much, use._replace(quota=2))
+    result = recorded(ready, use, much, much, use._replace(quota=2))
 
     reason = "the balance cannot hold that amount"
-    assert outcome == Outcome(2, 0, [(1, reason), (2, reason)])
+    assert result == RecordResult(2, 0, [(1, reason), (2, reason)])
     assert balances(ready)[1] == 2**62

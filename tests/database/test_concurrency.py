@@ -12,16 +12,16 @@ from tests.support.servers import ROOT, environment
 
 FLASK = str(Path(sys.executable).with_name("flask"))
 RECORD = """
-from billing.database import schema as tables
-from billing.database.connection import Handle
+from billing.database import schema
+from billing.database.connection import Database
 from billing.core.recording import Usage, record
 from config import Settings
 
-handle = Handle(Settings.from_env().database_url, 10, "write")
-with handle.database.bind_ctx(tables.MODELS):
+database = Database(Settings.from_env().database_url, 10, "write")
+with database.peewee.bind_ctx(schema.MODELS):
     for number in range(200):
-        record(handle.database, [Usage(1, "m", number, 1, 2, 1_700_000_000)])
-handle.close()
+        record(database.peewee, [Usage(1, "m", number, 1, 2, 1_700_000_000)])
+database.close()
 """
 
 

@@ -1,4 +1,4 @@
-"""The database handle: what it survives, and the time that it allows a request."""
+"""Database: which faults it survives, and the time that it allows a request."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from peewee import SQL
 
-from billing.database.connection import Build, Handle
+from billing.database.connection import Database, QueryBuilder
 from billing.errors import DatabaseUnavailable
 from tests.conftest import Billing, World, bearer, verdict
 from tests.support.servers import MariaDB, wait_for
 
 
-def statement(sql: str) -> Build:
+def statement(sql: str) -> QueryBuilder:
     return lambda shape: SQL(sql)
 
 
@@ -37,11 +37,11 @@ def mariadb_world(mariadb: MariaDB) -> Iterator[World]:
 
 
 @pytest.fixture
-def handle(sqlite_billing: Billing) -> Iterator[Handle]:
+def database(sqlite_billing: Billing) -> Iterator[Database]:
     """A reader that allows a request 0.3 s."""
-    handle = Handle(sqlite_billing.app.extensions["billing"].settings.database_url, 0.3)
-    yield handle
-    handle.close()
+    database = Database(sqlite_billing.app.extensions["billing"].settings.database_url, 0.3)
+    yield database
+    database.close()
 
 
 def connections(mariadb: MariaDB, world: World) -> list[int]:
@@ -53,9 +53,9 @@ def connections(mariadb: MariaDB, world: World) -> list[int]:
 def test_a_killed_connection_costs_the_caller_nothing(
     mariadb: MariaDB, mariadb_world: World
 ) -> None:
-    handle = mariadb_world.billing.app.extensions["billing"].handle
-    handle.begin()
-    ((first,),) = handle.fetch(statement("SELECT CONNECTION_ID()"))
+    database = mariadb_world.billing.app.extensions["billing"].database
+    database.start_time_budget()
+    ((first,),) = database.fetch(statement("SELECT CONNECTION_ID()"))
     mariadb.execute("KILL %s", first)
     wait_for(lambda: first not in connections(mariadb, mariadb_world), "the end of the connection")
 
@@ -74,71 +74,71 @@ def test_no_transaction_is_held_between_requests(mariadb: MariaDB, mariadb_world
 
 def test_the_reads_of_one_request_share_its_budget(mariadb_world: World) -> None:
     url = mariadb_world.billing.app.extensions["billing"].settings.database_url
-    handle = Handle(url, 1)
+    database = Database(url, 1)
     slow = statement("SELECT SLEEP(0.7)")
 
-    with contextlib.closing(handle):
+    with contextlib.closing(database):
         for _ in range(2):
-            handle.begin()
-            assert list(handle.fetch(slow)) == [(0,)]
+            database.start_time_budget()
+            assert list(database.fetch(slow)) == [(0,)]
         with pytest.raises(DatabaseUnavailable):
-            handle.fetch(slow)
+            database.fetch(slow)
 
 
 def test_a_read_that_was_given_up_ends_on_the_server_too(
     mariadb: MariaDB, mariadb_world: World
 ) -> None:
-    handle = Handle(mariadb_world.billing.app.extensions["billing"].settings.database_url, 0.5)
-    handle.begin()
+    database = Database(mariadb_world.billing.app.extensions["billing"].settings.database_url, 0.5)
+    database.start_time_budget()
 
-    with contextlib.closing(handle), pytest.raises(DatabaseUnavailable):
-        handle.fetch(statement("SELECT MAX(MD5(seq)) FROM seq_1_to_100000000000"))
+    with contextlib.closing(database), pytest.raises(DatabaseUnavailable):
+        database.fetch(statement("SELECT MAX(MD5(seq)) FROM seq_1_to_100000000000"))
 
     wait_for(lambda: not connections(mariadb, mariadb_world), "the end of the statement", 5)
 
 
-def test_a_statement_without_end_is_ended(handle: Handle) -> None:
-    handle.begin()
+def test_a_statement_without_end_is_ended(database: Database) -> None:
+    database.start_time_budget()
 
     with pytest.raises(DatabaseUnavailable, match="interrupted"):
-        handle.fetch(ENDLESS)
+        database.fetch(ENDLESS)
 
 
-def test_after_a_timeout_nobody_waits_until_the_pause_is_over(handle: Handle) -> None:
-    handle.begin()
+def test_after_a_timeout_nobody_waits_until_the_pause_is_over(database: Database) -> None:
+    database.start_time_budget()
     with pytest.raises(DatabaseUnavailable, match="interrupted"):
-        handle.fetch(ENDLESS)
+        database.fetch(ENDLESS)
 
-    handle.begin()
-    with pytest.raises(DatabaseUnavailable, match="not asked"):
-        handle.fetch(ONE)
+    database.start_time_budget()
+    with pytest.raises(DatabaseUnavailable, match="circuit breaker open"):
+        database.fetch(ONE)
 
-    wait_for(lambda: answers(handle), "the database", seconds=3)
+    wait_for(lambda: answers(database), "the database", seconds=3)
 
 
-def answers(handle: Handle) -> bool:
-    handle.begin()
+def answers(database: Database) -> bool:
+    database.start_time_budget()
     with contextlib.suppress(DatabaseUnavailable):
-        return handle.fetch(ONE) == [(1,)]
+        return database.fetch(ONE) == [(1,)]
     return False
 
 
-def test_after_the_pause_a_single_request_probes(handle: Handle) -> None:
-    handle.begin()
+def test_after_the_pause_a_single_request_probes(database: Database) -> None:
+    database.start_time_budget()
     with pytest.raises(DatabaseUnavailable):
-        handle.fetch(ENDLESS)
+        database.fetch(ENDLESS)
     asked: list[str] = []
 
     def ask_until_somebody_was_let_through() -> None:
         while not asked:
-            handle.begin()
+            database.start_time_budget()
             try:
-                handle.fetch(ENDLESS)
+                database.fetch(ENDLESS)
             except DatabaseUnavailable as error:
-                if "not asked" not in str(error):
+                if "circuit breaker open" not in str(error):
                     asked.append(str(error))
             time.sleep(0.001)
-        handle.close()
+        database.close()
 
     threads = [threading.Thread(target=ask_until_somebody_was_let_through) for _ in range(8)]
     for thread in threads:
@@ -178,20 +178,20 @@ def test_a_file_that_went_and_came_back_is_read_again(
 
 def test_the_services_connection_refuses_to_write(sqlite_billing: Billing) -> None:
     sqlite_billing.user("alice")
-    handle = sqlite_billing.app.extensions["billing"].handle
-    handle.begin()
+    database = sqlite_billing.app.extensions["billing"].database
+    database.start_time_budget()
 
     with pytest.raises(DatabaseUnavailable, match="attempt to write a readonly database"):
-        handle.fetch(statement("DELETE FROM users"))
+        database.fetch(statement("DELETE FROM users"))
 
     assert sqlite_billing.execute("SELECT username FROM users") == [("alice",)]
 
 
-def test_a_heavy_read_that_took_too_long_refuses_nobody_else(handle: Handle) -> None:
-    handle.begin()
+def test_a_heavy_read_that_took_too_long_refuses_nobody_else(database: Database) -> None:
+    database.start_time_budget()
     with pytest.raises(DatabaseUnavailable, match="interrupted"):
-        handle.fetch(ENDLESS, heavy=True)
+        database.fetch(ENDLESS, heavy=True)
 
-    handle.begin()
+    database.start_time_budget()
 
-    assert handle.fetch(ONE) == [(1,)]
+    assert database.fetch(ONE) == [(1,)]

@@ -14,7 +14,7 @@ def test_mariadb_is_read_by_the_driver_that_is_installed(mariadb: MariaDB) -> No
         billing.run("init")
 
         answer = billing.client().get("/readyz")
-        connection = billing.app.extensions["billing"].handle.database.connection()
+        connection = billing.app.extensions["billing"].database.peewee.connection()
         driver = type(connection).__module__.partition(".")[0]
         billing.close()
 

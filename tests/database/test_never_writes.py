@@ -74,16 +74,16 @@ def test_a_sqlite_file_is_the_same_to_the_byte(
 @pytest.mark.parametrize("reconnected", [False, True])
 def test_the_services_own_connection_cannot_write(newapi: Gateway, reconnected: bool) -> None:
     newapi.token(newapi.user())
-    handle = newapi.app().extensions["billing"].handle
-    handle.begin()
-    handle.shape()
+    database = newapi.app().extensions["billing"].database
+    database.start_time_budget()
+    database.table_columns()
     if reconnected:
-        handle.close()
-        handle.begin()
-        handle.shape()
+        database.close()
+        database.start_time_budget()
+        database.table_columns()
 
     with pytest.raises(peewee.PeeweeException, match=r"(?i)read.?only"):
-        handle.database.execute_sql("DELETE FROM tokens")
+        database.peewee.execute_sql("DELETE FROM tokens")
 
     assert newapi.execute("SELECT count(*) FROM tokens") == [(1,)]
 

@@ -15,7 +15,7 @@ import pymysql
 import pytest
 from flask import Flask
 
-from billing.database.connection import Handle, Shape
+from billing.database.connection import Database, TableColumns
 from config import database_url
 from tests.support.clusters import MariaDBPair, PostgreSQLPair
 from tests.support.gateways import Gateway
@@ -119,7 +119,7 @@ def test_a_stopped_replica_answers_as_of_then_and_check_warns(pair: Any, followe
 
     assert before == 250
     (warning,) = of_replica(report)
-    assert "it does not follow its primary: it is stopped" in warning or "is paused" in warning
+    assert "replication is not running: it is stopped" in warning or "is paused" in warning
     pair.resume()
     wait_for(lambda: used(followed) == 300, "the replica")
 
@@ -158,12 +158,12 @@ def test_a_query_that_a_standby_cancels_is_repeated(pair: Any, followed: Gateway
     name = followed.url.rpartition("/")[2]
     conflicts = "SELECT confl_snapshot FROM pg_stat_database_conflicts WHERE datname = %s"
     reading = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event = 'PgSleep'"
-    handle = Handle(database_url(followed.url), 20, "attached")
+    database = Database(database_url(followed.url), 20, "attached")
 
     def read() -> list[tuple[Any, ...]]:
-        handle.begin()
-        rows = handle.fetch(_slow)
-        handle.close()
+        database.start_time_budget()
+        rows = database.fetch(_slow)
+        database.close()
         return rows
 
     with ThreadPoolExecutor() as pool:
@@ -176,7 +176,7 @@ def test_a_query_that_a_standby_cancels_is_repeated(pair: Any, followed: Gateway
     assert pair.replica.execute(conflicts, name) == [(1,)]
 
 
-def _slow(shape: Shape) -> peewee.Node:
+def _slow(shape: TableColumns) -> peewee.Node:
     return peewee.SQL("SELECT used_quota FROM tokens, pg_sleep(2)")
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import peewee
 import pytest
 
-from billing.database.connection import Handle, Shape
-from billing.database.dialects import Access
+from billing.database.connection import Database, TableColumns
+from billing.database.dialects.base import Access
 from config import database_url
 from tests.conftest import Billing, bearer
 from tests.database.test_concurrency import RECORD, together
@@ -51,12 +51,12 @@ def answering() -> Iterator[Answering]:
     with ExitStack() as stack:
 
         def open_handle(url: str, access: Access) -> Callable[[], tuple[int, int]]:
-            handle = Handle(database_url(url), TIMEOUT, access)
-            stack.callback(handle.close)
+            database = Database(database_url(url), TIMEOUT, access)
+            stack.callback(database.close)
 
             def answered() -> tuple[int, int]:
-                handle.begin()
-                ((port, connection),) = handle.fetch(_port)
+                database.start_time_budget()
+                ((port, connection),) = database.fetch(_port)
                 return port, connection
 
             return answered
@@ -64,7 +64,7 @@ def answering() -> Iterator[Answering]:
         yield open_handle
 
 
-def _port(shape: Shape) -> peewee.Node:
+def _port(shape: TableColumns) -> peewee.Node:
     return peewee.SQL("SELECT @@port, CONNECTION_ID() FROM users")
 
 

@@ -139,7 +139,7 @@ class Gateway:
 
     def close(self) -> None:
         for app in self.apps:
-            app.extensions["billing"].handle.close()
+            app.extensions["billing"].database.close()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The house of STYLE.md: who imports whom, who reads the environment, what is open to anyone."""
+"""The layout: who imports whom, who reads the environment, which routes are open to anyone."""
 
 from __future__ import annotations
 
@@ -11,23 +11,12 @@ import pytest
 from tests.conftest import Billing
 from tests.support.servers import ROOT
 
-#: Each module may import those on floors above its own line, never a neighbour.
-FLOORS = [
-    "database core web",
-    "web.app quota errors logs web.middleware database.dialects",
-    "database.models core.gateway_options",
-    "database.connection database.dialects.mysqlclient",
-    "database.dialects.postgresql web.rate_limit parsing",
-    "database.queries web.schemas database.schema core.recording",
-    "core.service",
-    "core.accounts web.auth web.metrics core.daily_costs",
-    "core.diagnostics core.credit_grants web.query_params",
-    "web.views web.health web.openapi web.panel cli.common",
-    "cli.check cli.database cli.tokens cli.usage cli.usage_report cli.users",
-    "cli",
-    "",
-]
-FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split(" ")}
+#: A package may import those on its right, and every package the root modules (ROOT_MODULES).
+LAYERS = {"web": {"core", "database"}, "cli": {"core", "database"}, "core": {"database"}}
+ROOT_MODULES = {"errors", "quota", "parsing", "logs", "version"}
+
+#: Modules that only one setting loads may be imported by these functions.
+LAZY_IMPORTS = {"": {"create_app"}, "database.dialects": {"dialect_for"}}
 
 SOURCES = sorted(ROOT.joinpath("billing").rglob("*.py"))
 START_UP = [ROOT / "config.py", ROOT / "wsgi.py", ROOT / "gunicorn.conf.py"]
@@ -42,7 +31,7 @@ def module(path: Path) -> str:
 MODULES = {module(path): path for path in SOURCES}
 
 
-def for_types_alone(node: ast.AST) -> bool:
+def is_for_types(node: ast.AST) -> bool:
     return (
         isinstance(node, ast.If)
         and isinstance(node.test, ast.Name)
@@ -53,7 +42,7 @@ def for_types_alone(node: ast.AST) -> bool:
 def nodes(tree: ast.AST) -> Iterator[ast.AST]:
     """Every node but those that only the type checker sees."""
     for child in ast.iter_child_nodes(tree):
-        if not for_types_alone(child):
+        if not is_for_types(child):
             yield child
             yield from nodes(child)
 
@@ -75,18 +64,46 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def test_every_module_has_a_floor() -> None:
-    assert set(FLOOR) == set(MODULES)
+#: What each module of `billing` imports of `billing`; '' is the package itself.
+ARROWS = {
+    name: {
+        found.removeprefix("billing").removeprefix(".")
+        for found in imports(path)
+        if found.split(".")[0] == "billing"
+    }
+    for name, path in MODULES.items()
+}
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_imports_go_downwards_only(name: str) -> None:
-    ours = {found for found in imports(MODULES[name]) if found.split(".")[0] == "billing"}
-    siblings = {found.removeprefix("billing").removeprefix(".") for found in ours}
+def package(name: str) -> str:
+    """The package of a module; '' for the root modules and `create_app`."""
+    return name.partition(".")[0] if name.partition(".")[0] in {*LAYERS, "database"} else ""
 
-    upwards = {sibling for sibling in siblings if FLOOR[sibling] >= FLOOR[name]}
 
-    assert upwards == set()
+def test_the_packages_are_the_documented_ones() -> None:
+    assert {name for name in MODULES if not package(name)} == {"", *ROOT_MODULES}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name])
+def test_a_package_imports_only_those_below_it(name: str) -> None:
+    own = package(name)
+    allowed = {own, *LAYERS.get(own, set())} if own else set()
+
+    upward = {
+        other for other in ARROWS[name] if package(other) not in allowed | {""} or other == ""
+    }
+
+    assert upward == set()
+
+
+def test_no_import_leads_back_to_its_module() -> None:
+    def reached(name: str, seen: set[str]) -> set[str]:
+        for other in ARROWS[name] - seen:
+            seen.add(other)
+            reached(other, seen)
+        return seen
+
+    assert [name for name in MODULES if name in reached(name, set())] == []
 
 
 def test_only_create_app_gets_the_settings_from_config() -> None:
@@ -95,11 +112,22 @@ def test_only_create_app_gets_the_settings_from_config() -> None:
     assert users == {""}
 
 
-def test_nothing_knows_which_server_runs_it() -> None:
+@pytest.mark.parametrize(
+    ("packages", "libraries"),
+    [
+        ({"database", "core", "web", "cli", ""}, {"gunicorn", "granian"}),
+        ({"database"}, {"flask", "werkzeug", "click", "marshmallow"}),
+        ({"core"}, {"werkzeug", "click"}),
+    ],
+)
+def test_a_package_knows_nothing_of_what_is_above_it(
+    packages: set[str], libraries: set[str]
+) -> None:
     users = {
         name
         for name, path in MODULES.items()
-        if any(found.split(".")[0] == "gunicorn" for found in imports(path))
+        if package(name) in packages
+        and libraries.intersection(found.split(".")[0] for found in imports(path))
     }
 
     assert users == set()
@@ -110,7 +138,7 @@ def test_imports_stand_at_the_top(name: str) -> None:
     functions = (
         node
         for node in ast.walk(ast.parse(MODULES[name].read_text()))
-        if isinstance(node, ast.FunctionDef) and (name, node.name) != ("", "create_app")
+        if isinstance(node, ast.FunctionDef) and node.name not in LAZY_IMPORTS.get(name, set())
     )
 
     inside = [

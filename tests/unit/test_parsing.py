@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.parsing import instant, plain_text, quota_of_usd
+from billing.parsing import check_text, parse_timestamp, usd_to_quota
 
 UNIT = Fraction(500_000)
 
@@ -28,7 +28,7 @@ UNIT = Fraction(500_000)
     ],
 )
 def test_a_time_is_unix_seconds_or_iso_8601_in_utc(text: str, seconds: int) -> None:
-    assert instant(text) == seconds
+    assert parse_timestamp(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_time_is_unix_seconds_or_iso_8601_in_utc(text: str, seconds: int) -> N
 )
 def test_what_is_no_time_from_1970_to_9999_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^not a "):
-        instant(text)
+        parse_timestamp(text)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_what_is_no_time_from_1970_to_9999_is_refused(text: str) -> None:
     ],
 )
 def test_dollars_become_the_nearest_quota_unit_halves_to_even(text: str, quota: int) -> None:
-    assert quota_of_usd(text, UNIT) == quota
+    assert usd_to_quota(text, UNIT) == quota
 
 
 @pytest.mark.parametrize(
@@ -96,25 +96,25 @@ def test_dollars_become_the_nearest_quota_unit_halves_to_even(text: str, quota: 
 )
 def test_what_is_no_number_of_dollars_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^not a number of dollars from 0$"):
-        quota_of_usd(text, UNIT)
+        usd_to_quota(text, UNIT)
 
 
 @pytest.mark.parametrize("text", ["18014398509.481986", "1e99", "9" * 40])
 def test_more_dollars_than_json_numbers_hold_exactly_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^more than 2\^53 quota units$"):
-        quota_of_usd(text, UNIT)
+        usd_to_quota(text, UNIT)
 
 
 @given(st.integers(0, 2**53))
 def test_the_dollars_of_a_quota_are_that_quota_again(quota: int) -> None:
     dollars = f"{quota * 2 // 10**6}.{quota * 2 % 10**6:06}"
 
-    assert quota_of_usd(dollars, UNIT) == quota
+    assert usd_to_quota(dollars, UNIT) == quota
 
 
 @pytest.mark.parametrize("text", ["a", "m" * 64, "gpt-4o", "模型", "🙂", "two words"])
 def test_a_name_is_kept_as_it_is(text: str) -> None:
-    assert plain_text(text, 64) == text
+    assert check_text(text, 64) == text
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_a_name_is_kept_as_it_is(text: str) -> None:
 )
 def test_a_name_that_terminals_or_collations_change_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^not 1 to 64 printable characters$"):
-        plain_text(text, 64)
+        check_text(text, 64)

@@ -16,8 +16,9 @@ import pymysql
 import pytest
 
 from billing import create_app
-from billing.database.connection import fault
-from billing.errors import DatabaseBroken, DatabaseUnavailable
+from billing.database.connection import Database
+from billing.database.faults import translate_error
+from billing.errors import DatabaseMisconfigured, DatabaseUnavailable
 from config import DatabaseURL, Settings
 from tests.conftest import Billing, World, bearer
 from tests.support.servers import MariaDB, free_port, freeze, wait_for
@@ -221,14 +222,16 @@ MYSQL = DatabaseURL("mysql")
         ],
         (pymysql.InterfaceError(0, ""), DatabaseUnavailable),
         (OSError("…"), DatabaseUnavailable),
-        (pymysql.OperationalError(1049, "…"), DatabaseBroken),
-        (pymysql.OperationalError(1054, "…"), DatabaseBroken),
-        (pymysql.ProgrammingError(1146, "…"), DatabaseBroken),
-        (pymysql.ProgrammingError(1064, "…"), DatabaseBroken),
-        (pymysql.DataError(1406, "…"), DatabaseBroken),
+        (pymysql.OperationalError(1049, "…"), DatabaseMisconfigured),
+        (pymysql.OperationalError(1054, "…"), DatabaseMisconfigured),
+        (pymysql.ProgrammingError(1146, "…"), DatabaseMisconfigured),
+        (pymysql.ProgrammingError(1064, "…"), DatabaseMisconfigured),
+        (pymysql.DataError(1406, "…"), DatabaseMisconfigured),
     ],
 )
 def test_an_error_of_mysql_says_whether_a_retry_can_help(
     error: Exception, verdict: type[Exception]
 ) -> None:
-    assert type(fault(error, MYSQL)) is verdict
+    dialect = Database(MYSQL, 1).peewee
+
+    assert type(translate_error(error, dialect, attached=False)) is verdict

@@ -11,24 +11,23 @@ from typing import Any, ClassVar
 
 import MySQLdb
 
-from billing.database.dialects import KINDS, MySQL
+from billing.database.dialects.mysql import MySQL
 
 
 class MySQLClient(MySQL):
-    """Only without TLS, which PyMySQL checks as the address asks."""
+    """Without TLS alone: `dialect_for` chooses PyMySQL for addresses that ask for it."""
 
-    errors: ClassVar[tuple[type[Exception], ...]] = (*MySQL.errors, MySQLdb.Error)
-    LASTING: ClassVar[tuple[type[Exception], ...]] = (
-        *MySQL.LASTING,
+    DRIVER: ClassVar = ("mysqlclient", MySQLdb.__version__)
+    ERRORS: ClassVar[tuple[type[Exception], ...]] = (*MySQL.ERRORS, MySQLdb.Error)
+    _PERMANENT_ERRORS: ClassVar[tuple[type[Exception], ...]] = (
+        *MySQL._PERMANENT_ERRORS,
         MySQLdb.ProgrammingError,
         MySQLdb.DataError,
         MySQLdb.IntegrityError,
     )
 
-    def _dial(self, host: tuple[str, int], patience: float, session: str) -> Any:
-        if self._tls is not None:
-            return super()._dial(host, patience, session)
-        url, patience = self._url, math.ceil(patience)
+    def _driver_connect(self, host: tuple[str, int], timeout: float, session: str) -> Any:
+        url, whole_seconds = self.url, math.ceil(timeout)
         return MySQLdb.connect(
             host=host[0],
             port=host[1],
@@ -38,13 +37,8 @@ class MySQLClient(MySQL):
             unix_socket=url.unix_socket,
             charset="utf8mb4",
             autocommit=True,
-            connect_timeout=patience,
-            read_timeout=patience,
-            write_timeout=patience,
+            connect_timeout=whole_seconds,
+            read_timeout=whole_seconds,
+            write_timeout=whole_seconds,
             init_command=session,
         )
-
-
-def init() -> None:
-    """Make addresses of MySQL databases open by it."""
-    KINDS["mysql"] = MySQLClient

@@ -1,33 +1,33 @@
-"""PostgreSQL, by psycopg; loaded only when an address names it, since the driver is optional."""
+"""PostgreSQL, by psycopg: read only, for attached gateways; we keep no tables of ours there."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import peewee
 import psycopg
 from psycopg import errors
 
-from billing.database.dialects import KINDS, Access, Local, Replica, run
+from billing.database.dialects.base import Access, Dialect, ReplicaStatus, ThreadState
 
 if TYPE_CHECKING:
     from config import DatabaseURL
 
 
-class _Bounded(psycopg.Connection[Any]):
+class _BoundedConnection(psycopg.Connection[Any]):
     """A connection that never waits past its request: a frozen server would hang it for ever."""
 
-    local: Local
+    thread: ThreadState
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        left = self.local.deadline - time.monotonic()
+        left = self.thread.deadline - time.monotonic()
         return super().wait(gen, interval, max(left, 0.05) if timeout is None else timeout)
 
 
 #: All that came has been replayed: it is not behind, however long ago the last write was.
-_REPLICA = """
+_REPLICA_SQL = """
 SELECT pg_is_in_recovery(),
     CASE WHEN pg_last_wal_receive_lsn() <> pg_last_wal_replay_lsn()
         THEN extract(epoch FROM now() - pg_last_xact_replay_timestamp())
@@ -37,92 +37,56 @@ FROM (SELECT EXISTS (SELECT FROM pg_stat_wal_receiver) AS receives) AS receiver
 """
 
 
-class PostgreSQL(peewee.PostgresqlDatabase):
-    """Read only: new-api and one-api keep tables there, we keep none."""
+class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
+    """libpq goes through the hosts of an address by itself."""
 
-    errors: ClassVar[tuple[type[Exception], ...]] = (psycopg.Error,)
-    PADS = True
-    VERSION = "SELECT split_part(version(), ' (', 1)"
-    CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
+    DRIVER = ("psycopg", psycopg.__version__)
+    ERRORS = (psycopg.Error,)
+    VERSION_SQL = "SELECT split_part(version(), ' (', 1)"
+    CLOCK_SQL = "SELECT extract(epoch FROM clock_timestamp())"
+    PADS_CHAR_COLUMNS = True
 
-    def __init__(self, url: DatabaseURL, access: Access, local: Local) -> None:
-        self._url, self._local = url, local
-        self._hosts = 1 + urlsplit(url.dsn).netloc.count(",")
-        super().__init__(url.dsn, prefer_psycopg3=True)
+    def __init__(self, url: DatabaseURL, access: Access, state: ThreadState) -> None:
+        self._host_count = 1 + urlsplit(url.dsn).netloc.count(",")
+        super().__init__(url, access, state, url.dsn, prefer_psycopg3=True)
 
     def _connect(self) -> Any:
-        patience = self._local.patience
-        kind: Any = type("Connection", (_Bounded,), {"local": self._local})
-        return kind.connect(
-            self._url.dsn,
+        timeout = self._thread.timeout
+        connection = _BoundedConnection.connect(
+            self.url.dsn,
             autocommit=True,
             # Of each host of the address; the driver takes no less than 2 s.
-            connect_timeout=max(int(patience / self._hosts), 2),
+            connect_timeout=max(int(timeout / self._host_count), 2),
             options="-c default_transaction_read_only=on"
-            f" -c statement_timeout={max(int(patience * 950), 1)}",
+            f" -c statement_timeout={max(int(timeout * 950), 1)}",
             prepare_threshold=None,  # poolers between us and the server do not know them
         )
+        connection.thread = self._thread
+        return connection
 
-    @staticmethod
-    def broken(error: Exception) -> bool:
-        """Whether only an operator can mend it, so that no retry helps."""
-        lasting = (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError)
-        return isinstance(error, lasting) and not isinstance(error, errors.InsufficientPrivilege)
+    @classmethod
+    def is_permanent(cls, error: Exception) -> bool:
+        permanent = (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError)
+        return isinstance(error, permanent) and not isinstance(error, errors.InsufficientPrivilege)
 
-    def failed(self, error: Exception) -> None:
-        """libpq goes through the hosts of an address by itself."""
-
-    def strayed(self) -> bool:
-        return False
-
-    @staticmethod
-    def lost(error: Exception) -> bool:
-        """We write nothing there."""
-        return False
-
-    @staticmethod
-    def cut_off(error: Exception) -> bool:
-        """Whether the statement was ended by its own time limit."""
+    @classmethod
+    def is_statement_timeout(cls, error: Exception) -> bool:
         return isinstance(error, errors.QueryCanceled)
 
-    @staticmethod
-    def lacks_table(error: Exception) -> bool:
+    @classmethod
+    def is_missing_table(cls, error: Exception) -> bool:
         return isinstance(error, errors.UndefinedTable)
 
-    @staticmethod
-    def day(time: peewee.Field[Any]) -> peewee.Node:
-        """The number of the UTC day that unix seconds fall in."""
-        return peewee.Expression(time, "/", peewee.SQL("86400"))
-
-    @staticmethod
-    def exact(text: peewee.Node) -> peewee.Node:
-        """Text to group by, without a collation that takes two for one."""
-        return text
-
-    @staticmethod
-    def literal(text: peewee.Node) -> peewee.Node:
-        """Text to compare to the last blank."""
-        return text
-
-    @staticmethod
-    def can_write(database: peewee.Database) -> bool:
-        """Whether the account may change another program's tables."""
+    def account_can_write(self) -> bool:
         sql = "SELECT has_table_privilege('tokens', 'INSERT, UPDATE, DELETE')"
-        return bool(run(database, sql)[0][0])
+        return bool(self.fetch_all(sql)[0][0])
 
-    @staticmethod
-    def replica(database: peewee.Database) -> Replica | None:
-        """What the database says of itself when it is a standby."""
-        ((standby, behind, paused, receives),) = run(database, _REPLICA)
+    def replica_status(self) -> ReplicaStatus | None:
+        ((standby, lag_seconds, paused, receives),) = self.fetch_all(_REPLICA_SQL)
         if not standby:
             return None
         if paused:
-            return Replica(behind, "its replay is paused")
+            return ReplicaStatus(lag_seconds, "its replay is paused")
         if not receives:
-            return Replica(behind, "it receives nothing from its primary")
-        return Replica(behind)
-
-
-def init() -> None:
-    """Make addresses of PostgreSQL databases usable."""
-    KINDS["postgresql"] = PostgreSQL
+            return ReplicaStatus(lag_seconds, "it receives nothing from its primary")
+        return ReplicaStatus(lag_seconds)

@@ -1,4 +1,4 @@
-"""The page for people: static files, and what the site's amounts are counted in."""
+"""The panel: its page, its static files, and the unit of the site's amounts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import logging
 
 from flask import Blueprint, Response, make_response, render_template, request
 
-from billing.core.service import service
-from billing.errors import DatabaseBroken, DatabaseUnavailable
-from billing.web.middleware import KEPT
+from billing.core.service import current_service
+from billing.errors import DatabaseError
+from billing.web.middleware import CACHEABLE
 
 log = logging.getLogger("billing")
 
@@ -20,9 +20,9 @@ panel = Blueprint(
     static_url_path="/panel",
 )
 
-#: The page takes keys: nothing foreign runs in it, nothing frames it, nothing leaves it but by its
-#: own script, and that script cannot turn text into markup.
-_HEADERS = {
+#: The page takes keys. Content-Security-Policy: own scripts only, no framing, no form posts, no
+#: HTML injection (Trusted Types).
+_SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
@@ -36,31 +36,32 @@ _SYMBOLS = {"USD": "$", "CNY": "¥", "TOKENS": ""}
 
 
 @panel.after_request
-def _shut(response: Response) -> Response:
-    response.headers.update(_HEADERS)
-    request.environ[KEPT] = True
+def _add_security_headers(response: Response) -> Response:
+    response.headers.update(_SECURITY_HEADERS)
+    request.environ[CACHEABLE] = True
     return response
 
 
 @panel.get("/")
 def page() -> Response:
-    """Kept by browsers, and asked about each time: an update never meets an older script."""
-    response = make_response(render_template("panel.html", **_money()))
+    """Cacheable but always revalidated (ETag), so that a new page never loads an old script."""
+    response = make_response(render_template("panel.html", **_display_unit()))
     response.cache_control.no_cache = True
     response.add_etag()
     response.make_conditional(request)
     return response
 
 
-def _money() -> dict[str, str]:
-    """The unit of the site's amounts, and its symbol; nothing while the options cannot be read."""
-    billing = service()
+def _display_unit() -> dict[str, str]:
+    """The unit of the site's amounts and its symbol; empty while the options cannot be read."""
+    service = current_service()
     try:
-        billing.begin()
-    except (DatabaseUnavailable, DatabaseBroken) as error:
+        service.start_request()
+    except DatabaseError as error:
+        request_id = request.headers["X-Request-Id"]
         log.warning(
-            "the page does without its unit: %s [%s]", error, request.headers["X-Request-Id"]
+            "panel served without its display unit: %s", error, extra={"request_id": request_id}
         )
         return {}
-    unit = billing.settings.display_unit
-    return {"unit": unit, "symbol": _SYMBOLS.get(unit, billing.settings.custom_currency_symbol)}
+    unit = service.settings.display_unit
+    return {"unit": unit, "symbol": _SYMBOLS.get(unit, service.settings.custom_currency_symbol)}

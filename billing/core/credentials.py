@@ -1,0 +1,51 @@
+"""Finds who a secret belongs to: the key of a token, or the access token of a user."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+
+from billing.core.service import Service
+from billing.database.queries import TokenRow, UserRow
+
+_KEY = re.compile(r"[!-,.-~]{1,128}", re.ASCII)
+
+
+def digest(secret: str) -> str:
+    """The form in which our tables hold a secret: a stolen database gives no one access."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def find_token(service: Service, secret: str) -> TokenRow | None:
+    """The token of that key, deleted or not; `sk-` and a `-channel` behind it do not count."""
+    key = secret.removeprefix("sk-").partition("-")[0]
+    if not _KEY.fullmatch(key):
+        return None
+    stored = _stored_form(service, key)
+    token = service.queries.token(stored)
+    # MySQL may compare without case, accents and trailing blanks: compare again.
+    return token if token and _secrets_match(service, token.key, stored) else None
+
+
+def find_user(service: Service, user_id: int, secret: str) -> UserRow | None:
+    """The user of that id, if `secret` is its access token; disabled or deleted ones too."""
+    user = service.queries.user(user_id)
+    if user and _secrets_match(service, user.access_token or "", _stored_form(service, secret)):
+        return user
+    return None
+
+
+def _stored_form(service: Service, secret: str) -> str:
+    """`secret` as the tables hold it: gateways store it in clear."""
+    return secret if service.attached else digest(secret)
+
+
+def _secrets_match(service: Service, stored: str, presented: str) -> bool:
+    """Whether the tables' secret is the caller's, in constant time and to the last byte."""
+    if service.database.peewee.PADS_CHAR_COLUMNS:
+        stored = stored.rstrip(" ")
+    # A header's bytes arrive as latin-1; an empty secret matches nothing.
+    return bool(stored) and hmac.compare_digest(
+        stored.encode(), presented.encode("latin-1", "replace")
+    )

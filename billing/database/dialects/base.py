@@ -1,0 +1,200 @@
+"""Where SQLite, MySQL and PostgreSQL differ: every seam declared once, with harmless defaults."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+import peewee
+
+if TYPE_CHECKING:
+    from billing.database.columns import TableColumns
+    from config import DatabaseURL
+
+#: "attached" reads another program's database and "read" our own; "write" is for commands,
+#: "create" for those that may make a SQLite file.
+Access = Literal["attached", "read", "write", "create"]
+
+READ_ONLY: frozenset[Access] = frozenset({"attached", "read"})
+
+
+class ThreadState(threading.local):
+    """What one thread knows of its connection; times are `time.monotonic` seconds."""
+
+    #: When the request must have its answer.
+    deadline = 0.0
+    #: How long, in seconds, this connection waits for an answer.
+    timeout = 0.0
+    statement_started_at = 0.0
+    #: The MySQL host that the thread is connected to.
+    host = ("", 0)
+    #: Device and inode of the SQLite file that is open.
+    file: tuple[int, int] | None = None
+    #: Whether the thread had a connection before.
+    has_connected = False
+    columns: TableColumns | None = None
+
+
+class ReplicaStatus(NamedTuple):
+    """How a replica follows its primary.
+
+    `lag_seconds` is None when nobody can say. `problem`, for the operator, is why the replica does
+    not follow, or why its lag is not known.
+    """
+
+    lag_seconds: float | None
+    problem: str = ""
+
+
+class Dialect(peewee.Database):
+    """A Peewee database with what differs between servers and drivers.
+
+    Subclasses name this class first and Peewee's second: `class MySQL(Dialect,
+    peewee.MySQLDatabase)`. Building one connects to nothing.
+    """
+
+    #: The package that speaks to the server, by its name and its version.
+    DRIVER: ClassVar[tuple[str, str]]
+    #: What the driver raises, besides Peewee's errors.
+    ERRORS: ClassVar[tuple[type[Exception], ...]] = ()
+    #: One text: which server answers.
+    VERSION_SQL: ClassVar[str]
+    #: One number: unix seconds by the server's clock.
+    CLOCK_SQL: ClassVar[str]
+    #: Whether `char` columns come back padded with blanks.
+    PADS_CHAR_COLUMNS: ClassVar[bool] = False
+    #: What Peewee writes behind the columns of a CREATE TABLE.
+    TABLE_SETTINGS: ClassVar[Sequence[str]] = ()
+    #: How `atomic` begins a transaction that writes.
+    BEGIN_MODE: ClassVar[Sequence[str]] = ()
+    #: Whether a lost connection leaves open if its COMMIT happened.
+    COMMIT_CAN_BE_UNKNOWN: ClassVar[bool] = False
+    #: The tool that copies such a database; "" where `backup_to` does.
+    BACKUP_TOOL: ClassVar[str] = ""
+
+    if TYPE_CHECKING:  # Peewee's own have no types.
+
+        def execute_sql(self, sql: str, params: Sequence[Any] | None = None) -> Any: ...
+        def execute(self, query: Any, **context_options: Any) -> Any: ...
+
+    def __init__(
+        self, url: DatabaseURL, access: Access, state: ThreadState, *peewee_args: Any, **more: Any
+    ) -> None:
+        self.url, self._access, self._thread = url, access, state
+        super().__init__(*peewee_args, **more)
+
+    @property
+    def driver(self) -> str:
+        """The package that speaks to the server and its version, as `flask check` prints it."""
+        return " ".join(self.DRIVER)
+
+    # Judging errors. Each gets the driver's own error, never Peewee's wrapper.
+
+    @classmethod
+    def is_permanent(cls, error: Exception) -> bool:
+        """Whether only an operator can remove the cause, so that no retry helps."""
+        return True
+
+    @classmethod
+    def is_connection_lost(cls, error: Exception) -> bool:
+        """Whether the connection is gone, so that a COMMIT may or may not have happened."""
+        return False
+
+    @classmethod
+    def is_lost_race(cls, error: Exception) -> bool:
+        """Whether a transaction lost against another writer's and is worth repeating."""
+        return False
+
+    @classmethod
+    def is_statement_timeout(cls, error: Exception) -> bool:
+        """Whether the statement was ended by its own time limit."""
+        return False
+
+    @classmethod
+    def is_missing_table(cls, error: Exception) -> bool:
+        """Whether the statement named a table that is not there."""
+        return False
+
+    # Several hosts in one address.
+
+    def mark_host_failed(self, error: Exception) -> None:
+        """Skip this thread's host for a while, if there is another and `error` is the host's."""
+
+    def should_fail_back(self) -> bool:
+        """Whether a host that comes before this thread's may be usable again."""
+        return False
+
+    # SQL.
+
+    @staticmethod
+    def utc_day(time: peewee.Field[Any]) -> peewee.Node:
+        """The number of the UTC day that unix seconds fall in."""
+        return peewee.Expression(time, "/", peewee.SQL("86400"))
+
+    @staticmethod
+    def case_sensitive(text: peewee.Node) -> peewee.Node:
+        """`text` to GROUP BY, where the column's collation may take gpt-4o for GPT-4o."""
+        return text
+
+    @staticmethod
+    def space_sensitive(text: peewee.Node) -> peewee.Node:
+        """`text` to compare, where the collation may ignore trailing blanks.
+
+        Slower than `case_sensitive` in a GROUP BY.
+        """
+        return text
+
+    def lock_rows(self, query: peewee.Select) -> peewee.Select:
+        """`query`, its rows kept from other writers until the transaction ends."""
+        return query.for_update() if self.for_update else query
+
+    def upsert_adding(
+        self,
+        model: type[peewee.Model],
+        rows: list[dict[str, Any]],
+        key: Sequence[peewee.Field[Any]],
+        sums: Sequence[peewee.Field[Any]],
+    ) -> None:
+        """Insert `rows`; where a row of that unique `key` exists, add the `sums` to it instead."""
+        added = {field: field + peewee.EXCLUDED[field.column_name] for field in sums}
+        insert = model.insert_many(rows).on_conflict(conflict_target=key, update=added)
+        insert.execute(self)
+
+    # Tables and files.
+
+    def write_transaction(self) -> AbstractContextManager[Any]:
+        """A transaction that may read first and write later without losing its turn."""
+        return self.atomic(*self.BEGIN_MODE)
+
+    @contextmanager
+    def exclusive_lock(self) -> Iterator[None]:
+        """Keep every other command from changing the tables meanwhile."""
+        with self.write_transaction():
+            yield
+
+    def enable_wal(self) -> None:
+        """Let readers go on beside a writer, where that is a setting of the database."""
+
+    def backup_to(self, path: Path) -> None:
+        """Write a consistent copy to `path`, an empty file of ours; only without a BACKUP_TOOL.
+
+        Raises driver errors, the file then removed.
+        """
+        raise NotImplementedError
+
+    # What `flask check` and the metrics ask.
+
+    def account_can_write(self) -> bool:
+        """Whether the account may change another program's tables."""
+        return False
+
+    def replica_status(self) -> ReplicaStatus | None:
+        """How the database follows its primary; None when it is no replica."""
+        return None
+
+    def fetch_all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """The rows of one statement, all of them, so that no cursor stays open."""
+        return list(self.execute_sql(sql, parameters).fetchall())

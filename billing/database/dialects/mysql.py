@@ -1,0 +1,281 @@
+"""MySQL and MariaDB, by PyMySQL: one host or several, a Galera cluster or a replica."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import peewee
+import pymysql
+
+from billing.database.dialects.base import (
+    READ_ONLY,
+    Access,
+    Dialect,
+    ReplicaStatus,
+    ThreadState,
+)
+
+if TYPE_CHECKING:
+    from config import DatabaseURL
+
+#: A host that failed is skipped for so many seconds, if there is another.
+_HOST_COOLDOWN = 5.0
+
+#: No right to ask for the state of the replication.
+_ACCESS_DENIED = 1227
+
+_SYNTAX_ERROR = 1064
+
+
+def error_code(error: Exception) -> int | None:
+    """The server's or client's error number; None for what carries none."""
+    code = error.args[0] if error.args else None
+    return code if isinstance(code, int) else None
+
+
+class MySQL(Dialect, peewee.MySQLDatabase):
+    """MySQL or MariaDB, by PyMySQL."""
+
+    DRIVER: ClassVar = ("PyMySQL", pymysql.__version__)
+    ERRORS: ClassVar[tuple[type[Exception], ...]] = (pymysql.MySQLError,)
+    VERSION_SQL = "SELECT VERSION()"
+    CLOCK_SQL = "SELECT UNIX_TIMESTAMP(NOW(6))"
+    # The default collation takes R1 for r1, and gpt-4o for GPT-4o.
+    TABLE_SETTINGS = ("CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",)
+    COMMIT_CAN_BE_UNKNOWN = True
+    BACKUP_TOOL = "mysqldump --single-transaction"
+
+    #: The driver's error classes that no retry removes.
+    _PERMANENT_ERRORS: ClassVar[tuple[type[Exception], ...]] = (
+        pymysql.ProgrammingError,
+        pymysql.DataError,
+        pymysql.IntegrityError,
+    )
+
+    #: No such database, column or table, or SQL that this server does not know.
+    _PERMANENT_CODES = frozenset({1049, 1054, _SYNTAX_ERROR, 1146})
+
+    #: A statement's own time limit: MariaDB's, MySQL's.
+    _STATEMENT_TIMEOUT_CODES = frozenset({1969, 3024})
+
+    #: A deadlock, a lock waited for too long, another writer's row of the same unique key.
+    _LOST_RACE_CODES = frozenset({1213, 1205, 1062})
+
+    #: Failures of the statement, which say nothing against the host.
+    _NOT_A_HOST_FAILURE = _STATEMENT_TIMEOUT_CODES | {1213, 1205}
+
+    #: The connection is gone, and with it what became of a COMMIT on its way.
+    _CONNECTION_LOST_CODES = frozenset({0, 1047, 1053, 1927, 2006, 2013, 4031})
+
+    def __init__(self, url: DatabaseURL, access: Access, state: ThreadState) -> None:
+        self._hosts = [(url.host, url.port), *url.fallbacks]
+        #: Until when a host that failed is skipped.
+        self._failed_until: dict[tuple[str, int], float] = {}
+        # Building a TLS context costs 20 ms: once, and not at all without TLS.
+        self._tls = _tls_context(url) if url.ssl or url.ssl_ca else None
+        super().__init__(url, access, state, url.name)
+
+    def _connect(self) -> Any:
+        """A connection to the first usable host, each waited for its share of what is left."""
+        end = time.monotonic() + self._thread.timeout
+        hosts = self._available_hosts() or self._hosts
+        failures: tuple[type[Exception], ...] = (*self.ERRORS, OSError)
+        for number, host in enumerate(hosts):
+            share = max(end - time.monotonic(), 0.05) / (len(hosts) - number)
+            self._thread.host = host
+            try:
+                return self._connect_host(host, share)
+            except failures as error:
+                self.mark_host_failed(error)
+                if host == hosts[-1]:
+                    raise
+        raise AssertionError("a database has a host")
+
+    def _available_hosts(self) -> list[tuple[str, int]]:
+        now = time.monotonic()
+        return [host for host in self._hosts if self._failed_until.get(host, 0.0) < now]
+
+    def mark_host_failed(self, error: Exception) -> None:
+        is_host_failure = not (
+            self.is_permanent(error) or error_code(error) in self._NOT_A_HOST_FAILURE
+        )
+        if len(self._hosts) > 1 and is_host_failure:
+            self._failed_until[self._thread.host] = time.monotonic() + _HOST_COOLDOWN
+
+    def should_fail_back(self) -> bool:
+        return len(self._hosts) > 1 and self._available_hosts()[:1] not in (
+            [],
+            [self._thread.host],
+        )
+
+    def _connect_host(self, host: tuple[str, int], timeout: float) -> Any:
+        session = "SET SESSION time_zone = '+00:00'"
+        if self._access in READ_ONLY:
+            # MariaDB and MySQL name these differently; each skips the other's comment. The server
+            # is to end a statement before we stop to wait for it.
+            limit = 0.95 * timeout
+            session += (
+                f" /*M!100100 , tx_read_only = 1, max_statement_time = {limit:.3f} */"
+                " /*!50720 , transaction_read_only = 1,"
+                f" max_execution_time = {max(int(limit * 1000), 1)} */"
+            )
+        try:
+            connection = self._driver_connect(host, timeout, session)
+        except RuntimeError as error:
+            # The account's authentication method needs a package that is not installed.
+            raise pymysql.OperationalError(2059, str(error)) from error
+        if len(self._hosts) > 1 or self._access not in READ_ONLY:
+            try:
+                self._check_node(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def _check_node(self, connection: Any) -> None:
+        """Raise for a node that accepts connections but cannot serve.
+
+        Outside its cluster's primary component a Galera node answers no query; a replica takes no
+        writes.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW GLOBAL VARIABLES LIKE 'wsrep_on'")
+            galera = cursor.fetchone() == ("wsrep_on", "ON")
+            cursor.execute("SHOW STATUS LIKE 'wsrep_ready'")
+            if galera and cursor.fetchone() != ("wsrep_ready", "ON"):
+                raise pymysql.OperationalError(1047, "the node is not in its cluster")
+            if self._access not in READ_ONLY:
+                cursor.execute("SELECT @@GLOBAL.read_only")
+                if cursor.fetchone() == (1,):
+                    raise pymysql.OperationalError(1290, "the server is read-only")
+                if galera:
+                    # What another node has committed is seen by this one's next read.
+                    cursor.execute("SET SESSION wsrep_sync_wait = 15")
+
+    def _driver_connect(self, host: tuple[str, int], timeout: float, session: str) -> Any:
+        """A connection by the driver; `session` is run at each connect, `timeout` in seconds."""
+        url = self.url
+        return pymysql.connect(
+            host=host[0],
+            port=host[1],
+            user=url.user,
+            password=url.password,
+            database=url.name,
+            unix_socket=url.unix_socket or None,
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=timeout,
+            read_timeout=timeout,
+            write_timeout=timeout,
+            init_command=session,
+            ssl=self._tls,
+            ssl_disabled=self._tls is None,
+        )
+
+    @classmethod
+    def is_permanent(cls, error: Exception) -> bool:
+        return error_code(error) in cls._PERMANENT_CODES or isinstance(error, cls._PERMANENT_ERRORS)
+
+    @classmethod
+    def is_connection_lost(cls, error: Exception) -> bool:
+        return error_code(error) in cls._CONNECTION_LOST_CODES
+
+    @classmethod
+    def is_lost_race(cls, error: Exception) -> bool:
+        return error_code(error) in cls._LOST_RACE_CODES
+
+    @classmethod
+    def is_statement_timeout(cls, error: Exception) -> bool:
+        return error_code(error) in cls._STATEMENT_TIMEOUT_CODES
+
+    @classmethod
+    def is_missing_table(cls, error: Exception) -> bool:
+        return error_code(error) == 1146
+
+    @staticmethod
+    def utc_day(time: peewee.Field[Any]) -> peewee.Node:
+        return peewee.NodeList((time, peewee.SQL("DIV 86400")))
+
+    @staticmethod
+    def case_sensitive(text: peewee.Node) -> peewee.Node:
+        using = peewee.NodeList((text, peewee.SQL("USING utf8mb4")))
+        return peewee.NodeList((peewee.fn.CONVERT(using), peewee.SQL("COLLATE utf8mb4_bin")))
+
+    @staticmethod
+    def space_sensitive(text: peewee.Node) -> peewee.Node:
+        using = peewee.NodeList((text, peewee.SQL("USING utf8mb4")))
+        binary = peewee.NodeList((peewee.fn.CONVERT(using), peewee.SQL("AS BINARY")))
+        return peewee.fn.CAST(binary)
+
+    def upsert_adding(
+        self,
+        model: type[peewee.Model],
+        rows: list[dict[str, Any]],
+        key: Sequence[peewee.Field[Any]],
+        sums: Sequence[peewee.Field[Any]],
+    ) -> None:
+        added = {field: field + peewee.fn.VALUES(field) for field in sums}
+        model.insert_many(rows).on_conflict(update=added).execute(self)
+
+    @contextmanager
+    def exclusive_lock(self) -> Iterator[None]:
+        # Lock names are the whole server's.
+        name = "CONCAT('billing ', SHA1(DATABASE()))"
+        if self.fetch_all(f"SELECT GET_LOCK({name}, 30)") != [(1,)]:
+            raise peewee.OperationalError("another command is changing the tables")
+        try:
+            yield
+        finally:
+            self.fetch_all(f"SELECT RELEASE_LOCK({name})")
+
+    def account_can_write(self) -> bool:
+        grants = " ".join(row[0] for row in self.fetch_all("SHOW GRANTS"))
+        return bool(re.search(r"\b(ALL PRIVILEGES|INSERT|UPDATE|DELETE|DROP|ALTER)\b", grants))
+
+    def replica_status(self) -> ReplicaStatus | None:
+        """Without the right to ask, a server that takes no writes counts as a replica."""
+        try:
+            status = self._show_replica_status()
+        except peewee.PeeweeException as error:
+            if error_code(error) != _ACCESS_DENIED:
+                raise
+            ((version, read_only),) = self.fetch_all("SELECT VERSION(), @@GLOBAL.read_only")
+            grant = "SLAVE MONITOR" if "MariaDB" in version else "REPLICATION CLIENT"
+            problem = f"only an account with GRANT {grant} ON *.* may ask for its lag"
+            return ReplicaStatus(None, problem) if read_only else None
+        if status is None:
+            return None
+        if (status["IO_Running"], status["SQL_Running"]) == ("Yes", "Yes"):
+            return ReplicaStatus(status["Seconds_Behind"])
+        reason = status["Last_SQL_Error"] or status["Last_IO_Error"] or "it is stopped"
+        return ReplicaStatus(None, f"replication is not running: {reason}")
+
+    def _show_replica_status(self) -> dict[str, Any] | None:
+        """The row of the replication's state, by the names that MariaDB and MySQL share."""
+        try:
+            cursor = self.execute_sql("SHOW SLAVE STATUS")
+        except peewee.ProgrammingError as error:
+            if error_code(error) != _SYNTAX_ERROR:
+                raise
+            cursor = self.execute_sql("SHOW REPLICA STATUS")  # MySQL from 8.4 on
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        names = [
+            re.sub("^(Slave|Replica)_|_(Master|Source)$", "", column[0])
+            for column in cursor.description
+        ]
+        return dict(zip(names, row, strict=True))
+
+
+def _tls_context(url: DatabaseURL) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=url.ssl_ca or None)
+    if url.ssl == "skip-verify":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
