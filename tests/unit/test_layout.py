@@ -1,4 +1,4 @@
-"""The house of STYLE.md: who imports whom, who reads the environment, what is open to anyone."""
+"""The layout of CONTRIBUTING.md: imports, who reads the environment, which routes are open."""
 
 from __future__ import annotations
 
