@@ -23,7 +23,7 @@ _FOUND: list[str] = []
 
 
 def tell(name: str, drill: Drill) -> None:
-    """A row of the README's table."""
+    """A row of the table in docs/operations.md."""
     figures = [seen for seen in drill.seen if seen.path != "/healthz"]
     health = [seen.took for seen in drill.seen if seen.path == "/healthz"]
     counts: dict[str, int] = {}

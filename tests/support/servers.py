@@ -323,7 +323,7 @@ class Gunicorn:
 
 
 class Granian(Gunicorn):
-    """The service under another server, as the README starts it."""
+    """The service under another server, as docs/deploy.md starts it."""
 
     def _command(self) -> list[str]:
         return [
