@@ -48,6 +48,9 @@ def followed(pair: Any) -> Iterator[Gateway]:
         stack.enter_context(closing(connection))
         gateway = Gateway("newapi", kind, pair.replica.url(name), connection)
         stack.callback(gateway.close)
+        if kind == "postgresql":
+            gateway.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+            gateway.url = pair.replica.url(name, "reader")
         gateway.token(gateway.user())
         wait_for(lambda: pair.replica.execute("SELECT id FROM tokens", database=name), "the token")
         yield gateway
@@ -112,15 +115,14 @@ def test_metrics_say_how_far_behind_a_replica_is(followed: Gateway) -> None:
 
 def test_a_stopped_replica_answers_as_of_then_and_check_warns(pair: Any, followed: Gateway) -> None:
     app = followed.app()
-    pair.pause()
-    followed.execute("UPDATE tokens SET used_quota = 300")
 
-    before, report = used(followed), check(app)
+    with pair.paused():
+        followed.execute("UPDATE tokens SET used_quota = 300")
+        before, report = used(followed), check(app)
 
     assert before == 250
     (warning,) = of_replica(report)
     assert "it does not follow its primary: it is stopped" in warning or "is paused" in warning
-    pair.resume()
     wait_for(lambda: used(followed) == 300, "the replica")
 
 
@@ -128,27 +130,25 @@ def test_a_late_replica_answers_old_figures_and_check_says_how_old(
     pair: Any, followed: Gateway
 ) -> None:
     app = followed.app()
-    pair.delay(3600)
-    followed.execute("UPDATE tokens SET used_quota = 300")
 
-    wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "a replica behind")
-    before = used(followed)
+    with pair.delayed(3600):
+        followed.execute("UPDATE tokens SET used_quota = 300")
+        wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "a replica behind")
+        before = used(followed)
 
     assert before == 250
-    pair.delay(0)
     wait_for(lambda: used(followed) == 300, "the replica")
 
 
 @pytest.mark.parametrize("pair", ["mysql"], indirect=True)
 def test_check_warns_of_figures_that_are_older_than_a_minute(pair: Any, followed: Gateway) -> None:
     app = followed.app()
-    pair.delay(3600)
-    followed.execute("SET timestamp = UNIX_TIMESTAMP() - 100")
-    followed.execute("UPDATE tokens SET used_quota = 300")
 
-    wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "a replica behind")
-    (warning,) = of_replica(check(app))
-    pair.delay(0)
+    with pair.delayed(3600):
+        followed.execute("SET timestamp = UNIX_TIMESTAMP() - 100")
+        followed.execute("UPDATE tokens SET used_quota = 300")
+        wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "a replica behind")
+        (warning,) = of_replica(check(app))
 
     assert re.fullmatch("the database is a replica, behind by seconds: 1[0-9][0-9]", warning)
 
