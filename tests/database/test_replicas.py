@@ -154,6 +154,65 @@ def test_check_warns_of_figures_that_are_older_than_a_minute(pair: Any, followed
 
 
 @pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
+def test_a_standby_behind_since_its_start_says_how_old_its_figures_are(
+    pair: Any, followed: Gateway
+) -> None:
+    app = followed.app()
+
+    with pair.delayed(3600, restart=True):
+        followed.execute("UPDATE tokens SET used_quota = 300")
+        wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "a replica behind")
+        before = used(followed)
+
+    assert before == 250
+    wait_for(lambda: check(app).get("seconds_behind") == 0, "the replica")
+    assert used(followed) == 300
+
+
+@pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
+def test_check_names_the_right_without_which_a_standby_behind_since_its_start_cannot_tell(
+    pair: Any, followed: Gateway
+) -> None:
+    app = followed.app()
+    followed.execute("REVOKE EXECUTE ON FUNCTION pg_control_checkpoint() FROM PUBLIC")
+
+    with pair.delayed(3600, restart=True):
+        followed.execute("UPDATE tokens SET used_quota = 300")
+        wait_for(lambda: check(app).get("seconds_behind") == "unknown", "a replica behind")
+        report = check(app)
+
+    assert of_replica(report) == [
+        "the database is a replica: it is behind and has replayed nothing since it started:"
+        " how far behind only an account with"
+        " GRANT EXECUTE ON FUNCTION pg_control_checkpoint() may ask"
+    ]
+
+
+@pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
+def test_a_level_standby_is_so_before_it_replays_anything(pair: Any, followed: Gateway) -> None:
+    """Asked several times: a record of the primary's own may be on its way."""
+    app = followed.app()
+    pair.restart_from_checkpoint()
+
+    told = [check(app)["seconds_behind"] for _ in range(3)]
+
+    assert 0 in told
+
+
+@pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
+def test_a_standby_that_receives_nothing_says_how_old_its_figures_may_be(
+    pair: Any, followed: Gateway
+) -> None:
+    app = followed.app()
+
+    with pair.disconnected():
+        wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "the age")
+        report = check(app)
+
+    assert of_replica(report) == ["the database is a replica: it receives nothing from its primary"]
+
+
+@pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
 def test_a_query_that_a_standby_cancels_is_repeated(pair: Any, followed: Gateway) -> None:
     name = followed.url.rpartition("/")[2]
     conflicts = "SELECT confl_snapshot FROM pg_stat_database_conflicts WHERE datname = %s"

@@ -184,7 +184,8 @@ class PostgreSQLPair:
     @staticmethod
     def _set(server: PostgreSQL, name: str, value: str) -> None:
         """Change a setting; the server's processes learn of it a little later."""
-        server.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+        quoted = value.replace("'", "''")
+        server.execute(f"ALTER SYSTEM SET {name} = '{quoted}'")
         server.execute("SELECT pg_reload_conf()")
 
     @contextlib.contextmanager
@@ -197,11 +198,14 @@ class PostgreSQLPair:
             self.replica.execute("SELECT pg_wal_replay_resume()")
 
     @contextlib.contextmanager
-    def delayed(self, seconds: int) -> Iterator[None]:
-        """Have the standby follow so many seconds late."""
+    def delayed(self, seconds: int, restart: bool = False) -> Iterator[None]:
+        """Have the standby follow so many seconds late, if wanted from a restart on."""
         self._set(self.replica, "recovery_min_apply_delay", f"{seconds}s")
         try:
-            wait_for(self._holds_back, "the delay of a standby")
+            if restart:
+                self.restart_from_checkpoint()
+            else:
+                wait_for(self._holds_back, "the delay of a standby")
             yield
         finally:
             self._set(self.replica, "recovery_min_apply_delay", "0")
@@ -214,6 +218,32 @@ class PostgreSQLPair:
         self.primary.execute("SELECT txid_current()")
         held = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'RecoveryApplyDelay'"
         return self.replica.execute(held) != []
+
+    def restart_from_checkpoint(self) -> None:
+        """Restart the standby so that it has replayed no transaction since its start."""
+        self.primary.execute("CHECKPOINT")
+        ((end,),) = self.primary.execute("SELECT pg_current_wal_lsn()")
+        replayed = "SELECT 1 WHERE pg_last_wal_replay_lsn() >= %s"
+        wait_for(lambda: self.replica.execute(replayed, end), "the replay of a checkpoint")
+        self.replica.stop()
+        self.replica.start()
+        wait_for(self._receives, "the standby's receiver")
+        last = self.replica.execute("SELECT pg_last_xact_replay_timestamp()")
+        assert last == [(None,)]
+
+    def _receives(self) -> bool:
+        return self.replica.execute("SELECT 1 FROM pg_stat_wal_receiver") != []
+
+    @contextlib.contextmanager
+    def disconnected(self) -> Iterator[None]:
+        """Have the standby receive nothing from its primary."""
+        ((primary,),) = self.replica.execute("SHOW primary_conninfo")
+        self._set(self.replica, "primary_conninfo", "")
+        try:
+            wait_for(lambda: not self._receives(), "the end of the standby's receiver")
+            yield
+        finally:
+            self._set(self.replica, "primary_conninfo", primary)
 
     def promote(self) -> None:
         self.replica.execute("SELECT pg_promote()")

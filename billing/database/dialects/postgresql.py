@@ -26,14 +26,19 @@ class _Bounded(psycopg.Connection[Any]):
         return super().wait(gen, interval, max(left, 0.05) if timeout is None else timeout)
 
 
-#: All that came has been replayed: it is not behind, however long ago the last write was.
+#: Level once all that came is replayed, however long ago the last write was. After a restart the
+#: receiver begins at a segment's start, before what is replayed already, until new records come.
 _REPLICA = """
 SELECT pg_is_in_recovery(),
-    CASE WHEN pg_last_wal_receive_lsn() <> pg_last_wal_replay_lsn()
-        THEN extract(epoch FROM now() - pg_last_xact_replay_timestamp())
-        WHEN pg_last_wal_receive_lsn() IS NOT NULL AND receives THEN 0 END,
+    receives AND pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn(),
+    extract(epoch FROM now() - pg_last_xact_replay_timestamp()),
     CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END, receives
 FROM (SELECT EXISTS (SELECT FROM pg_stat_wal_receiver) AS receives) AS receiver
+"""
+
+#: All that was committed before the checkpoint that a standby would restart from is replayed.
+_CHECKPOINT_AGE = """
+SELECT extract(epoch FROM now() - checkpoint_time) FROM pg_control_checkpoint()
 """
 
 
@@ -113,14 +118,33 @@ class PostgreSQL(peewee.PostgresqlDatabase):
     @staticmethod
     def replica(database: peewee.Database) -> Replica | None:
         """What the database says of itself when it is a standby."""
-        ((standby, behind, paused, receives),) = run(database, _REPLICA)
+        ((standby, level, behind, paused, receives),) = run(database, _REPLICA)
         if not standby:
             return None
+        trouble = ""
+        if level:
+            behind = 0
+        elif behind is None:
+            behind, trouble = _since_checkpoint(database)
         if paused:
-            return Replica(behind, "its replay is paused")
-        if not receives:
-            return Replica(behind, "it receives nothing from its primary")
-        return Replica(behind)
+            trouble = "its replay is paused"
+        elif not receives:
+            trouble = "it receives nothing from its primary"
+        return Replica(behind, trouble)
+
+
+def _since_checkpoint(database: peewee.Database) -> Replica:
+    """How far behind a standby is that has replayed no transaction since it started."""
+    try:
+        return Replica(run(database, _CHECKPOINT_AGE)[0][0])
+    except peewee.ProgrammingError as error:
+        if not isinstance(getattr(error, "orig", error), errors.InsufficientPrivilege):
+            raise
+        return Replica(
+            None,
+            "it is behind and has replayed nothing since it started: how far behind only an account"
+            " with GRANT EXECUTE ON FUNCTION pg_control_checkpoint() may ask",
+        )
 
 
 def init() -> None:
