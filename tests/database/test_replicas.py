@@ -48,6 +48,9 @@ def followed(pair: Any) -> Iterator[Gateway]:
         stack.enter_context(closing(connection))
         gateway = Gateway("newapi", kind, pair.replica.url(name), connection)
         stack.callback(gateway.close)
+        if kind == "postgresql":
+            gateway.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+            gateway.url = pair.replica.url(name, "reader")
         gateway.token(gateway.user())
         wait_for(lambda: pair.replica.execute("SELECT id FROM tokens", database=name), "the token")
         yield gateway
@@ -89,8 +92,8 @@ def test_check_names_the_grant_without_which_it_cannot_tell(pair: Any, followed:
 
     assert (report["replica"], report["seconds_behind"]) == ("yes", "unknown")
     assert of_replica(report) == [
-        "the database is a replica: how far behind only an account with"
-        " GRANT SLAVE MONITOR ON *.* may ask"
+        "the database is a replica: only an account with GRANT SLAVE MONITOR ON *.* may ask for"
+        " its lag"
     ]
 
 
@@ -112,15 +115,14 @@ def test_metrics_say_how_far_behind_a_replica_is(followed: Gateway) -> None:
 
 def test_a_stopped_replica_answers_as_of_then_and_check_warns(pair: Any, followed: Gateway) -> None:
     app = followed.app()
-    pair.pause()
-    followed.execute("UPDATE tokens SET used_quota = 300")
 
-    before, report = used(followed), check(app)
+    with pair.paused():
+        followed.execute("UPDATE tokens SET used_quota = 300")
+        before, report = used(followed), check(app)
 
     assert before == 250
     (warning,) = of_replica(report)
     assert "replication is not running: it is stopped" in warning or "is paused" in warning
-    pair.resume()
     wait_for(lambda: used(followed) == 300, "the replica")
 
 
@@ -128,29 +130,86 @@ def test_a_late_replica_answers_old_figures_and_check_says_how_old(
     pair: Any, followed: Gateway
 ) -> None:
     app = followed.app()
-    pair.delay(3600)
-    followed.execute("UPDATE tokens SET used_quota = 300")
 
-    wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "a replica behind")
-    before = used(followed)
+    with pair.delayed(3600):
+        followed.execute("UPDATE tokens SET used_quota = 300")
+        wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "a replica behind")
+        before = used(followed)
 
     assert before == 250
-    pair.delay(0)
     wait_for(lambda: used(followed) == 300, "the replica")
 
 
 @pytest.mark.parametrize("pair", ["mysql"], indirect=True)
 def test_check_warns_of_figures_that_are_older_than_a_minute(pair: Any, followed: Gateway) -> None:
     app = followed.app()
-    pair.delay(3600)
-    followed.execute("SET timestamp = UNIX_TIMESTAMP() - 100")
-    followed.execute("UPDATE tokens SET used_quota = 300")
 
-    wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "a replica behind")
-    (warning,) = of_replica(check(app))
-    pair.delay(0)
+    with pair.delayed(3600):
+        followed.execute("SET timestamp = UNIX_TIMESTAMP() - 100")
+        followed.execute("UPDATE tokens SET used_quota = 300")
+        wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "a replica behind")
+        (warning,) = of_replica(check(app))
 
     assert re.fullmatch("the database is a replica, behind by seconds: 1[0-9][0-9]", warning)
+
+
+@pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
+def test_a_standby_behind_since_its_start_says_how_old_its_figures_are(
+    pair: Any, followed: Gateway
+) -> None:
+    app = followed.app()
+
+    with pair.delayed(3600, restart=True):
+        followed.execute("UPDATE tokens SET used_quota = 300")
+        wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "a replica behind")
+        before = used(followed)
+
+    assert before == 250
+    wait_for(lambda: check(app).get("seconds_behind") == 0, "the replica")
+    assert used(followed) == 300
+
+
+@pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
+def test_check_names_the_right_without_which_a_standby_behind_since_its_start_cannot_tell(
+    pair: Any, followed: Gateway
+) -> None:
+    app = followed.app()
+    followed.execute("REVOKE EXECUTE ON FUNCTION pg_control_checkpoint() FROM PUBLIC")
+
+    with pair.delayed(3600, restart=True):
+        followed.execute("UPDATE tokens SET used_quota = 300")
+        wait_for(lambda: check(app).get("seconds_behind") == "unknown", "a replica behind")
+        report = check(app)
+
+    assert of_replica(report) == [
+        "the database is a replica: it is behind and has replayed nothing since it started:"
+        " only an account with GRANT EXECUTE ON FUNCTION pg_control_checkpoint() may ask for its"
+        " lag"
+    ]
+
+
+@pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
+def test_a_level_standby_is_so_before_it_replays_anything(pair: Any, followed: Gateway) -> None:
+    """Asked several times: a record of the primary's own may be on its way."""
+    app = followed.app()
+    pair.restart_from_checkpoint()
+
+    told = [check(app)["seconds_behind"] for _ in range(3)]
+
+    assert 0 in told
+
+
+@pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
+def test_a_standby_that_receives_nothing_says_how_old_its_figures_may_be(
+    pair: Any, followed: Gateway
+) -> None:
+    app = followed.app()
+
+    with pair.disconnected():
+        wait_for(lambda: check(app).get("seconds_behind") not in (0, "unknown"), "the age")
+        report = check(app)
+
+    assert of_replica(report) == ["the database is a replica: it receives nothing from its primary"]
 
 
 @pytest.mark.parametrize("pair", ["postgresql"], indirect=True)

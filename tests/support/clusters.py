@@ -140,15 +140,23 @@ class MariaDBPair:
         self.replica.execute(f"CHANGE MASTER TO {change}")
         self.replica.execute("START SLAVE")
 
-    def pause(self) -> None:
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Have the replica receive and not replay."""
         self.replica.execute("STOP SLAVE SQL_THREAD")
+        try:
+            yield
+        finally:
+            self.replica.execute("START SLAVE SQL_THREAD")
 
-    def resume(self) -> None:
-        self.replica.execute("START SLAVE SQL_THREAD")
-
-    def delay(self, seconds: int) -> None:
+    @contextlib.contextmanager
+    def delayed(self, seconds: int) -> Iterator[None]:
         """Have the replica follow so many seconds late."""
         self._follow(f"MASTER_DELAY = {seconds}")
+        try:
+            yield
+        finally:
+            self._follow("MASTER_DELAY = 0")
 
     def promote(self) -> None:
         self.replica.execute("STOP SLAVE")
@@ -161,26 +169,81 @@ class MariaDBPair:
 
 
 class PostgreSQLPair:
-    """A PostgreSQL primary and a hot standby that waits for no reader."""
+    """A PostgreSQL primary and a hot standby that waits for no reader.
+
+    Nothing but the tests writes to it. The role `reader` may log in and has no other right.
+    """
 
     def __init__(self) -> None:
         self.primary = PostgreSQL()
+        self.primary.execute("CREATE ROLE reader LOGIN")
         self.replica = PostgreSQL(self.primary)
-        self._set("max_standby_streaming_delay", "0")
+        self._set(self.primary, "autovacuum", "off")
+        self._set(self.replica, "max_standby_streaming_delay", "0")
 
-    def _set(self, name: str, value: str) -> None:
-        self.replica.execute(f"ALTER SYSTEM SET {name} = '{value}'")
-        self.replica.execute("SELECT pg_reload_conf()")
+    @staticmethod
+    def _set(server: PostgreSQL, name: str, value: str) -> None:
+        """Change a setting; the server's processes learn of it a little later."""
+        quoted = value.replace("'", "''")
+        server.execute(f"ALTER SYSTEM SET {name} = '{quoted}'")
+        server.execute("SELECT pg_reload_conf()")
 
-    def pause(self) -> None:
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Have the standby receive and not replay."""
         self.replica.execute("SELECT pg_wal_replay_pause()")
+        try:
+            yield
+        finally:
+            self.replica.execute("SELECT pg_wal_replay_resume()")
 
-    def resume(self) -> None:
-        self.replica.execute("SELECT pg_wal_replay_resume()")
+    @contextlib.contextmanager
+    def delayed(self, seconds: int, restart: bool = False) -> Iterator[None]:
+        """Have the standby follow so many seconds late, if wanted from a restart on."""
+        self._set(self.replica, "recovery_min_apply_delay", f"{seconds}s")
+        try:
+            if restart:
+                self.restart_from_checkpoint()
+            else:
+                wait_for(self._holds_back, "the delay of a standby")
+            yield
+        finally:
+            self._set(self.replica, "recovery_min_apply_delay", "0")
 
-    def delay(self, seconds: int) -> None:
-        """Have the standby follow so many seconds late."""
-        self._set("recovery_min_apply_delay", f"{seconds}s")
+    def _holds_back(self) -> bool:
+        """Write to the primary; whether the standby waits before it replays a commit.
+
+        What it replays before it has learned of the delay is not held back.
+        """
+        self.primary.execute("SELECT txid_current()")
+        held = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'RecoveryApplyDelay'"
+        return self.replica.execute(held) != []
+
+    def restart_from_checkpoint(self) -> None:
+        """Restart the standby so that it has replayed no transaction since its start."""
+        self.primary.execute("CHECKPOINT")
+        ((end,),) = self.primary.execute("SELECT pg_current_wal_lsn()")
+        replayed = "SELECT 1 WHERE pg_last_wal_replay_lsn() >= %s"
+        wait_for(lambda: self.replica.execute(replayed, end), "the replay of a checkpoint")
+        self.replica.stop()
+        self.replica.start()
+        wait_for(self._receives, "the standby's receiver")
+        last = self.replica.execute("SELECT pg_last_xact_replay_timestamp()")
+        assert last == [(None,)]
+
+    def _receives(self) -> bool:
+        return self.replica.execute("SELECT 1 FROM pg_stat_wal_receiver") != []
+
+    @contextlib.contextmanager
+    def disconnected(self) -> Iterator[None]:
+        """Have the standby receive nothing from its primary."""
+        ((primary,),) = self.replica.execute("SHOW primary_conninfo")
+        self._set(self.replica, "primary_conninfo", "")
+        try:
+            wait_for(lambda: not self._receives(), "the end of the standby's receiver")
+            yield
+        finally:
+            self._set(self.replica, "primary_conninfo", primary)
 
     def promote(self) -> None:
         self.replica.execute("SELECT pg_promote()")

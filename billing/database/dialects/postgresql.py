@@ -26,14 +26,19 @@ class _BoundedConnection(psycopg.Connection[Any]):
         return super().wait(gen, interval, max(left, 0.05) if timeout is None else timeout)
 
 
-#: All that came has been replayed: it is not behind, however long ago the last write was.
+#: Level once all that came is replayed, however long ago the last write was. After a restart the
+#: receiver begins at a segment's start, before what is replayed already, until new records come.
 _REPLICA_SQL = """
 SELECT pg_is_in_recovery(),
-    CASE WHEN pg_last_wal_receive_lsn() <> pg_last_wal_replay_lsn()
-        THEN extract(epoch FROM now() - pg_last_xact_replay_timestamp())
-        WHEN pg_last_wal_receive_lsn() IS NOT NULL AND receives THEN 0 END,
+    receives AND pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn(),
+    extract(epoch FROM now() - pg_last_xact_replay_timestamp()),
     CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END, receives
 FROM (SELECT EXISTS (SELECT FROM pg_stat_wal_receiver) AS receives) AS receiver
+"""
+
+#: All that was committed before the checkpoint that a standby would restart from is replayed.
+_CHECKPOINT_AGE_SQL = """
+SELECT extract(epoch FROM now() - checkpoint_time) FROM pg_control_checkpoint()
 """
 
 
@@ -82,11 +87,29 @@ class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
         return bool(self.fetch_all(sql)[0][0])
 
     def replica_status(self) -> ReplicaStatus | None:
-        ((standby, lag_seconds, paused, receives),) = self.fetch_all(_REPLICA_SQL)
+        ((standby, level, lag_seconds, paused, receives),) = self.fetch_all(_REPLICA_SQL)
         if not standby:
             return None
+        problem = ""
+        if level:
+            lag_seconds = 0
+        elif lag_seconds is None:
+            lag_seconds, problem = self._lag_since_checkpoint()
         if paused:
-            return ReplicaStatus(lag_seconds, "its replay is paused")
-        if not receives:
-            return ReplicaStatus(lag_seconds, "it receives nothing from its primary")
-        return ReplicaStatus(lag_seconds)
+            problem = "its replay is paused"
+        elif not receives:
+            problem = "it receives nothing from its primary"
+        return ReplicaStatus(lag_seconds, problem)
+
+    def _lag_since_checkpoint(self) -> ReplicaStatus:
+        """The lag of a standby that has replayed no transaction since it started, at most."""
+        try:
+            return ReplicaStatus(self.fetch_all(_CHECKPOINT_AGE_SQL)[0][0])
+        except peewee.ProgrammingError as error:
+            if not isinstance(getattr(error, "orig", error), errors.InsufficientPrivilege):
+                raise
+            return ReplicaStatus(
+                None,
+                "it is behind and has replayed nothing since it started: only an account with"
+                " GRANT EXECUTE ON FUNCTION pg_control_checkpoint() may ask for its lag",
+            )
