@@ -23,8 +23,11 @@ class SettingsError(SystemExit):
         super().__init__("\n".join(lines))
 
 
-class Unusable(ValueError):
-    """A bad value, with a reason that repeats none of it."""
+class InvalidValue(ValueError):
+    """A rejected value. The message never quotes it: it may hold a password."""
+
+
+# Database addresses.
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def database_url(text: str) -> DatabaseURL:
     if not found or re.search(r"@(tcp|unix)\(", text):
         return _go_dsn(text)
     if "#" in text:
-        raise Unusable("has a #: write it as %23 in a user name or password")
+        raise InvalidValue("has a #: write it as %23 in a user name or password")
     if scheme in ("postgres", "postgresql"):
         return _postgresql(text)
     if scheme == "sqlite":
@@ -84,16 +87,16 @@ def _sqlite(text: str) -> DatabaseURL:
 
 
 def _postgresql(text: str) -> DatabaseURL:
-    """libpq reads the address itself; what only the gateway's driver knows is left out.
+    """libpq reads the address itself; parameters of the gateway's driver alone are left out.
 
-    What libpq would complain of by quoting it, password and all, is refused here.
+    Refuses what libpq would reject with a message that quotes the address, password included.
     """
     parts = urlsplit(text)
     where = parts.netloc.rpartition("@")[2]
     if not parts.path.strip("/") or parts.netloc.count("@") > 1 or "/" in parts.path[1:]:
         raise ValueError
     if re.search("%(?![0-9A-Fa-f]{2})", text):
-        raise Unusable("has a % that begins no escape: write it as %25")
+        raise InvalidValue("has a % that begins no escape: write it as %25")
     for host in where.split(","):
         _host_port(host)
     known = [pair for pair in parse_qsl(parts.query) if pair[0] in _LIBPQ]
@@ -115,7 +118,7 @@ def _mysql(text: str) -> DatabaseURL:
     if not parts.path.strip("/"):
         raise ValueError
     if options.keys() - {"unix_socket", "ssl", "ssl_ca"}:
-        raise Unusable("takes no other parameters than unix_socket, ssl and ssl_ca")
+        raise InvalidValue("takes no other parameters than unix_socket, ssl and ssl_ca")
     return DatabaseURL(
         "mysql",
         host=host,
@@ -146,29 +149,32 @@ def _go_dsn(text: str) -> DatabaseURL:
     )
     if match is None or not (match["user"] or match["protocol"]):
         raise ValueError
-    given = match.groupdict("")
+    parts = match.groupdict("")
     at: dict[str, Any] = {}
-    if given["protocol"] == "unix":
-        at["unix_socket"] = given["address"]
-    elif given["address"]:
-        host, port = _host_port(given["address"])
+    if parts["protocol"] == "unix":
+        at["unix_socket"] = parts["address"]
+    elif parts["address"]:
+        host, port = _host_port(parts["address"])
         at = {"host": host, "port": port}
-    tls = dict(parse_qsl(given["query"])).get("tls", "false")
+    tls = dict(parse_qsl(parts["query"])).get("tls", "false")
     return DatabaseURL(
         "mysql",
-        name=given["name"],
-        user=given["user"],
-        password=given["password"],
+        name=parts["name"],
+        user=parts["user"],
+        password=parts["password"],
         ssl={"false": "", "true": "verify"}.get(tls, "skip-verify"),
         **at,
     )
+
+
+# Parsers of values. Each raises ValueError, KeyError or InvalidOperation for a bad one.
 
 
 def boolean(text: str) -> bool:
     return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
 
 
-def number(text: str) -> Fraction:
+def positive_number(text: str) -> Fraction:
     """An exact number above 0; the bounds keep every product of two within a double."""
     if not re.fullmatch(r"[0-9.]+(?:[eE][+-]?[0-9]{1,3})?", text, re.ASCII):
         raise ValueError
@@ -180,7 +186,7 @@ def number(text: str) -> Fraction:
 
 def seconds(low: float, high: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        value = float(number(text))
+        value = float(positive_number(text))
         if not low <= value <= high:
             raise ValueError
         return value
@@ -188,7 +194,7 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
     return parse
 
 
-def whole(low: int, high: int) -> Callable[[str], int]:
+def integer(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch("[0-9]{1,9}", text) or not low <= int(text) <= high:
             raise ValueError
@@ -197,7 +203,7 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def one_of(*words: str) -> Callable[[str], str]:
+def choice(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
             raise ValueError
@@ -237,10 +243,13 @@ def rate_limit_storage(text: str) -> str:
     return text
 
 
-def symbol(text: str) -> str:
+def currency_symbol(text: str) -> str:
     if len(text) > 8 or not text.isprintable():
         raise ValueError
     return text
+
+
+# The settings.
 
 
 def variable(
@@ -256,7 +265,7 @@ class Settings:
     """Every setting of the service, parsed and checked."""
 
     billing_mode: str = variable(
-        one_of("embedded", "attached"),
+        choice("embedded", "attached"),
         "embedded",
         "embedded or attached",
         "Whether the database is our own, or a running gateway's, which is read and never written.",
@@ -285,34 +294,34 @@ class Settings:
         "What one request may spend on the database, its retry included.",
     )
     quota_per_unit: Fraction = variable(
-        number, "500000", "a number above 0", "Quota units that make one US dollar."
+        positive_number, "500000", "a number above 0", "Quota units that make one US dollar."
     )
     display_unit: str = variable(
-        one_of("USD", "CNY", "TOKENS", "CUSTOM"),
+        choice("USD", "CNY", "TOKENS", "CUSTOM"),
         "USD",
         "USD, CNY, TOKENS or CUSTOM",
         "The unit of every amount; TOKENS is raw quota.",
     )
     usd_exchange_rate: Fraction = variable(
-        number, "7.3", "a number above 0", "Yuan for a dollar, when `DISPLAY_UNIT=CNY`."
+        positive_number, "7.3", "a number above 0", "Yuan for a dollar, when `DISPLAY_UNIT=CNY`."
     )
     custom_exchange_rate: Fraction = variable(
-        number, "1", "a number above 0", "Units for a dollar, when `DISPLAY_UNIT=CUSTOM`."
+        positive_number, "1", "a number above 0", "Units for a dollar, when `DISPLAY_UNIT=CUSTOM`."
     )
     custom_currency_symbol: str = variable(
-        symbol,
+        currency_symbol,
         "¤",
         "up to 8 printable characters",
         "What the panel writes before amounts, when `DISPLAY_UNIT=CUSTOM`.",
     )
     billing_scope: str = variable(
-        one_of("token", "account"),
+        choice("token", "account"),
         "token",
         "token or account",
         "Whether a token is shown its own figures or its owner's.",
     )
     unlimited_tokens: str = variable(
-        one_of("sentinel", "account"),
+        choice("sentinel", "account"),
         "sentinel",
         "sentinel or account",
         "What an unlimited token shows: 100000000, or its owner's account.",
@@ -321,7 +330,7 @@ class Settings:
         boolean, "false", "true or false", "Refuse callers that send no `New-Api-User`."
     )
     trusted_proxy_hops: int = variable(
-        whole(0, 10),
+        integer(0, 10),
         "0",
         "a whole number from 0 to 10",
         "Proxies in front whose `X-Forwarded-For` is believed. Exactly their count: one more lets "
@@ -337,19 +346,19 @@ class Settings:
         boolean, "true", "true or false", "Serve the page for people at `/dashboard/billing/`."
     )
     default_language: str = variable(
-        one_of("zh", "en"),
+        choice("zh", "en"),
         "zh",
         "zh or en",
         "Language of error messages when `Accept-Language` names neither.",
     )
     log_level: str = variable(
-        one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+        choice("DEBUG", "INFO", "WARNING", "ERROR"),
         "INFO",
         "DEBUG, INFO, WARNING or ERROR",
         "What is logged, ours and gunicorn's.",
     )
     log_format: str = variable(
-        one_of("text", "json"),
+        choice("text", "json"),
         "text",
         "text or json",
         "Lines for people, or one JSON object a line, which also takes the place of gunicorn's "
@@ -373,59 +382,60 @@ class Settings:
         secret=True,
     )
     port: int = variable(
-        whole(1, 65535),
+        integer(1, 65535),
         "8000",
         "a port from 1 to 65535",
         "Where gunicorn listens: on every address when set, else on 127.0.0.1.",
     )
     web_concurrency: int = variable(
-        whole(1, 256), "2", "a whole number from 1 to 256", "Worker processes of gunicorn."
+        integer(1, 256), "2", "a whole number from 1 to 256", "Worker processes of gunicorn."
     )
-    #: Names of the variables that the environment set.
-    given: frozenset[str] = frozenset()
+    #: Names of the variables that the environment sets.
+    set_by_environment: frozenset[str] = frozenset()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
         """Raises SettingsError, which names every bad variable but repeats no value."""
         values: dict[str, Any] = {}
-        given, errors = set(), []
+        set_names, errors = set(), []
         for setting in variables():
             name, meta = setting.name.upper(), setting.metadata
             text = env.get(name, "").strip()
             if text:
-                given.add(name)
+                set_names.add(name)
             else:
                 text = meta["default"]
             try:
                 values[setting.name] = meta["parse"](text)
             except (ValueError, KeyError, InvalidOperation) as error:
-                reason = str(error) if isinstance(error, Unusable) else f"must be {meta['accepts']}"
+                reason = (
+                    str(error) if isinstance(error, InvalidValue) else f"must be {meta['accepts']}"
+                )
                 errors.append(f"{name} {reason}")
         if not errors and values["billing_mode"] == "embedded":
             errors = _embedded_errors(values["database_url"])
         errors = errors or _missing_packages(values)
         if errors:
             raise SettingsError(errors)
-        return cls(**values, given=frozenset(given))
-
-    @property
-    def addresses(self) -> list[DatabaseURL]:
-        return [url for url in (self.database_url, self.log_database_url) if url]
+        return cls(**values, set_by_environment=frozenset(set_names))
 
     def with_options(self, options: Mapping[str, str]) -> tuple[Settings, list[str]]:
         """These settings with the variables that the environment leaves open set to `options`.
 
-        Returns also the names of those options whose value is bad: they count as absent.
+        Returns also the names of the options whose value is invalid: they count as absent.
         """
-        values, bad = {}, []
+        values, invalid = {}, []
         for setting in variables():
             name = setting.name.upper()
-            if name in options and name not in self.given:
+            if name in options and name not in self.set_by_environment:
                 try:
                     values[setting.name] = setting.metadata["parse"](options[name])
                 except (ValueError, KeyError, InvalidOperation):
-                    bad.append(name)
-        return replace(self, **values), bad
+                    invalid.append(name)
+        return replace(self, **values), invalid
+
+
+# Checks across variables.
 
 
 def _missing_packages(values: Mapping[str, Any]) -> list[str]:

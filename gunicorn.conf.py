@@ -19,8 +19,8 @@ from config import Settings  # noqa: E402
 
 settings = Settings.from_env()
 
-# A host that sets PORT (Heroku) routes to every address; without it nobody outside is meant.
-bind = f"{'0.0.0.0' if 'PORT' in settings.given else '127.0.0.1'}:{settings.port}"
+# A host that sets PORT (Heroku) routes to every address; without it only this machine may ask.
+bind = f"{'0.0.0.0' if 'PORT' in settings.set_by_environment else '127.0.0.1'}:{settings.port}"
 workers = settings.web_concurrency
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 timeout = int(settings.database_timeout) + 30
@@ -65,22 +65,22 @@ if settings.metrics:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
 
-    # Workers count in files named by their place and not by their pid: whoever replaces one counts
-    # on in its files, or a year of replaced workers would fill the folder.
+    # Workers count in files named by their slot and not by their pid: a worker that replaces
+    # another goes on in its files, or a year of replaced workers would fill the folder.
     def pre_fork(server, worker):
-        taken = {other.place for other in server.WORKERS.values()}
-        worker.place = next(place for place in itertools.count() if place not in taken)
+        taken = {other.slot for other in server.WORKERS.values()}
+        worker.slot = next(slot for slot in itertools.count() if slot not in taken)
 
-    # Imported not before: without that variable, prometheus_client counts for one process alone.
+    # Imported late: without that variable, prometheus_client counts for one process alone.
     def post_fork(server, worker):
         from prometheus_client import values
 
-        values.ValueClass = values.MultiProcessValue(lambda: worker.place)
+        values.ValueClass = values.MultiProcessValue(lambda: worker.slot)
 
     def child_exit(server, worker):
         from prometheus_client.multiprocess import mark_process_dead
 
-        mark_process_dead(worker.place)
+        mark_process_dead(worker.slot)
 
     def on_exit(server):
         shutil.rmtree(folder, ignore_errors=True)

@@ -111,7 +111,7 @@ def _setting_sources(service: Service) -> dict[str, dict[str, str]]:
         "unlimited_tokens",
     ):
         variable = name.upper()
-        if variable in service.settings.given:
+        if variable in service.settings.set_by_environment:
             source = "environment"
         else:
             source = "options" if variable in service.options else "default"

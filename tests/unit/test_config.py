@@ -144,7 +144,7 @@ def test_an_empty_variable_is_an_unset_one(empty: dict[str, str]) -> None:
     settings = Settings.from_env(empty)
 
     assert {name: getattr(settings, name.lower()) for name in DEFAULTS} == DEFAULTS
-    assert settings.given == frozenset()
+    assert settings.set_by_environment == frozenset()
 
 
 def test_a_secret_in_an_address_is_no_part_of_how_settings_print() -> None:
@@ -165,7 +165,7 @@ def test_a_good_value_is_taken(variable: str, text: str, value: Any) -> None:
     settings = Settings.from_env({variable: text})
 
     assert getattr(settings, variable.lower()) == value
-    assert settings.given == {variable}
+    assert settings.set_by_environment == {variable}
 
 
 @pytest.mark.parametrize(("variable", "values", "accepts"), BAD)
