@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from billing.quota import Balance, Display, access_until, display
 from billing.web.schemas import SubscriptionSchema, UsageSchema, dump
-from config import number
+from config import positive_number
 
 #: A busy machine breaks no law.
 UNHURRIED = settings(deadline=None)
@@ -20,7 +20,7 @@ UNHURRIED = settings(deadline=None)
 QUOTAS = st.integers(-(2**53), 2**53)
 UNITS = st.sampled_from(["USD", "CNY", "TOKENS", "CUSTOM"])
 RATES = st.builds("{}.{}e{}".format, st.integers(1, 10**6), st.integers(0, 999), st.integers(-9, 9))
-DISPLAYS = st.builds(display, UNITS, *[RATES.map(number)] * 3)
+DISPLAYS = st.builds(display, UNITS, *[RATES.map(positive_number)] * 3)
 
 
 def usd(quota_per_unit: int = 500_000) -> Display:
@@ -64,7 +64,7 @@ def test_a_quota_is_written_as_the_nearest_double(quota: int, written: str) -> N
     ],
 )
 def test_each_unit_has_its_own_worth(unit: str, limit: float, total: float) -> None:
-    shown = display(unit, Fraction(500_000), number("7.3"), number("0.1"))
+    shown = display(unit, Fraction(500_000), positive_number("7.3"), positive_number("0.1"))
 
     figures = as_sent(shown, Balance(375_000, 125_000))
 
