@@ -5,46 +5,46 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Literal
+
+State = Literal["closed", "open", "half-open"]
 
 
 class CircuitBreaker:
     """Closed: everybody may ask. Open: nobody. Half-open: one caller probes, the others wait.
 
-    `open_seconds` is how long it stays open after a timeout, `probe_seconds` how long a probe may
-    take before the next caller becomes one. `now` is a clock in seconds. Safe under threads.
+    `open_seconds` is how long it stays open after a timeout; `probe_seconds` is how long a probe
+    may take before the next caller becomes one. `now` is a clock in seconds. Safe under threads.
     """
 
     def __init__(
-        self,
-        open_seconds: float,
-        probe_seconds: float,
-        now: Callable[[], float] = time.monotonic,
+        self, open_seconds: float, probe_seconds: float, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._open_seconds, self._probe_seconds, self._now = open_seconds, probe_seconds, now
         self._lock = threading.Lock()
-        #: Until when nobody else may ask; None while closed.
-        self._closed_to_others_until: float | None = None
+        self.state: State = "closed"
+        #: When the next caller may probe, unless it is closed.
+        self._next_probe_at = 0.0
 
     def admits(self) -> bool:
-        """Whether the caller may ask now; when the open time is over, it then is the probe."""
-        if self._closed_to_others_until is None:
+        """Whether the caller may ask now. The one that is admitted after a timeout is the probe."""
+        if self.state == "closed":
             return True
         with self._lock:
-            now, until = self._now(), self._closed_to_others_until
-            if until is None:
-                return True
-            if now < until:
+            now = self._now()
+            # Closed again meanwhile: it does not matter who is let through.
+            if now < self._next_probe_at:
                 return False
-            self._closed_to_others_until = now + self._probe_seconds
+            self.state, self._next_probe_at = "half-open", now + self._probe_seconds
             return True
 
     def open(self) -> None:
-        """After a timeout: refuse everybody for a while."""
+        """After a timeout: refuse everybody for `open_seconds`."""
         with self._lock:
-            self._closed_to_others_until = self._now() + self._open_seconds
+            self.state, self._next_probe_at = "open", self._now() + self._open_seconds
 
     def close(self) -> None:
-        """After an answer, whatever it said: let everybody ask."""
-        if self._closed_to_others_until is not None:
+        """After an answer, whatever it said: admit everybody."""
+        if self.state != "closed":
             with self._lock:
-                self._closed_to_others_until = None
+                self.state = "closed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import peewee
 
 if TYPE_CHECKING:
-    from billing.database.columns import TableColumns
     from config import DatabaseURL
 
 #: "attached" reads another program's database and "read" our own; "write" is for commands,
@@ -21,21 +21,35 @@ Access = Literal["attached", "read", "write", "create"]
 READ_ONLY: frozenset[Access] = frozenset({"attached", "read"})
 
 
-class ThreadState(threading.local):
-    """What one thread knows of its connection; times are `time.monotonic` seconds."""
+#: What is left of a budget counts as this many seconds at least.
+SHORTEST_TIMEOUT = 0.05
 
-    #: When the request must have its answer.
-    deadline = 0.0
-    #: How long, in seconds, this connection waits for an answer.
-    timeout = 0.0
-    statement_started_at = 0.0
-    #: The MySQL host that the thread is connected to.
-    host = ("", 0)
-    #: Device and inode of the SQLite file that is open.
-    file: tuple[int, int] | None = None
-    #: Whether the thread had a connection before.
-    has_connected = False
-    columns: TableColumns | None = None
+
+class ThreadState(threading.local):
+    """What one thread knows of its connection; moments are `time.monotonic` seconds.
+
+    `answer_timeout` is how long, in seconds, a connection waits for an answer unless its request
+    has less left.
+    """
+
+    def __init__(self, answer_timeout: float) -> None:
+        self.connect_timeout = self.answer_timeout = answer_timeout
+        #: When the request must have its answer; readers alone have one.
+        self.deadline = 0.0
+        #: The time limit, in seconds, that the server or driver has for the next statement.
+        self.statement_limit = answer_timeout
+        self.statement_started_at = 0.0
+        #: The MySQL host that the thread is connected to, and which of the two servers it is.
+        self.host = ("", 0)
+        self.is_mariadb = False
+        #: Device and inode of the SQLite file that is open.
+        self.file: tuple[int, int] | None = None
+        #: Whether the thread had a connection before.
+        self.has_connected = False
+
+    def seconds_left(self) -> float:
+        """What is left of the request's time budget."""
+        return max(self.deadline - time.monotonic(), SHORTEST_TIMEOUT)
 
 
 class ReplicaStatus(NamedTuple):
@@ -77,6 +91,7 @@ class Dialect(peewee.Database):
 
     if TYPE_CHECKING:  # Peewee's own have no types.
 
+        def connection(self) -> Any: ...
         def execute_sql(self, sql: str, params: Sequence[Any] | None = None) -> Any: ...
         def execute(self, query: Any, **context_options: Any) -> Any: ...
 
@@ -126,6 +141,22 @@ class Dialect(peewee.Database):
     def should_fail_back(self) -> bool:
         """Whether a host that comes before this thread's may be usable again."""
         return False
+
+    # Reading within a time budget.
+
+    def begin_statement(self, sql: str) -> str:
+        """Bound the next statement of a reader by what its request has left; the SQL to run."""
+        return sql
+
+    def fetch_all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """The rows of one statement, all of them, so that no cursor stays open."""
+        if self._access in READ_ONLY:
+            sql = self.begin_statement(sql)
+        return list(self.execute_sql(sql, parameters).fetchall())
+
+    def columns_of(self, tables: Sequence[str]) -> list[tuple[str, str]]:
+        """Pairs of a table and a column, for those of `tables` that exist; one statement."""
+        raise NotImplementedError
 
     # SQL.
 
@@ -194,7 +225,3 @@ class Dialect(peewee.Database):
     def replica_status(self) -> ReplicaStatus | None:
         """How the database follows its primary; None when it is no replica."""
         return None
-
-    def fetch_all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """The rows of one statement, all of them, so that no cursor stays open."""
-        return list(self.execute_sql(sql, parameters).fetchall())

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 #: A host that failed is skipped for so many seconds, if there is another.
 _HOST_COOLDOWN = 5.0
 
+#: The server ends a statement a little before we stop waiting for it.
+_SERVER_SHARE = 0.95
+
+#: Above this share of its budget a request needs no limit of its own.
+_WHOLE_BUDGET_SHARE = 0.9
+
 #: No right to ask for the state of the replication.
 _ACCESS_DENIED = 1227
 
@@ -82,7 +88,7 @@ class MySQL(Dialect, peewee.MySQLDatabase):
 
     def _connect(self) -> Any:
         """A connection to the first usable host, each waited for its share of what is left."""
-        end = time.monotonic() + self._thread.timeout
+        end = time.monotonic() + self._thread.connect_timeout
         hosts = self._available_hosts() or self._hosts
         failures: tuple[type[Exception], ...] = (*self.ERRORS, OSError)
         for number, host in enumerate(hosts):
@@ -113,22 +119,24 @@ class MySQL(Dialect, peewee.MySQLDatabase):
             [self._thread.host],
         )
 
-    def _connect_host(self, host: tuple[str, int], timeout: float) -> Any:
+    def _connect_host(self, host: tuple[str, int], connect_timeout: float) -> Any:
+        thread = self._thread
         session = "SET SESSION time_zone = '+00:00'"
         if self._access in READ_ONLY:
             # MariaDB and MySQL name these differently; each skips the other's comment. The server
             # is to end a statement before we stop to wait for it.
-            limit = 0.95 * timeout
+            limit = _SERVER_SHARE * thread.answer_timeout
             session += (
                 f" /*M!100100 , tx_read_only = 1, max_statement_time = {limit:.3f} */"
                 " /*!50720 , transaction_read_only = 1,"
                 f" max_execution_time = {max(int(limit * 1000), 1)} */"
             )
         try:
-            connection = self._driver_connect(host, timeout, session)
+            connection = self._driver_connect(host, connect_timeout, session)
         except RuntimeError as error:
             # The account's authentication method needs a package that is not installed.
             raise pymysql.OperationalError(2059, str(error)) from error
+        thread.is_mariadb = "MariaDB" in connection.get_server_info()
         if len(self._hosts) > 1 or self._access not in READ_ONLY:
             try:
                 self._check_node(connection)
@@ -157,8 +165,8 @@ class MySQL(Dialect, peewee.MySQLDatabase):
                     # What another node has committed is seen by this one's next read.
                     cursor.execute("SET SESSION wsrep_sync_wait = 15")
 
-    def _driver_connect(self, host: tuple[str, int], timeout: float, session: str) -> Any:
-        """A connection by the driver; `session` is run at each connect, `timeout` in seconds."""
+    def _driver_connect(self, host: tuple[str, int], connect_timeout: float, session: str) -> Any:
+        """A connection by the driver, which runs the SQL `session` at each connect."""
         url = self.url
         return pymysql.connect(
             host=host[0],
@@ -169,13 +177,37 @@ class MySQL(Dialect, peewee.MySQLDatabase):
             unix_socket=url.unix_socket or None,
             charset="utf8mb4",
             autocommit=True,
-            connect_timeout=timeout,
-            read_timeout=timeout,
-            write_timeout=timeout,
+            connect_timeout=connect_timeout,
+            # Of the session's SQL too; `begin_statement` sets that of each statement.
+            read_timeout=connect_timeout,
+            write_timeout=connect_timeout,
             init_command=session,
             ssl=self._tls,
             ssl_disabled=self._tls is None,
         )
+
+    def begin_statement(self, sql: str) -> str:
+        left = self._thread.seconds_left()
+        self._limit_driver(left)
+        # The session's own limit fits a request that has its whole budget left.
+        if left > _WHOLE_BUDGET_SHARE * self._thread.answer_timeout or sql[:7] != "SELECT ":
+            return sql
+        limit = _SERVER_SHARE * left
+        if self._thread.is_mariadb:
+            return f"SET STATEMENT max_statement_time={limit:.3f} FOR {sql}"
+        return f"SELECT /*+ MAX_EXECUTION_TIME({int(limit * 1000)}) */ {sql[7:]}"
+
+    def _limit_driver(self, seconds: float) -> None:
+        """Let the driver wait so long for each answer; it has no public way to change that."""
+        self.connection()._read_timeout = seconds
+
+    def columns_of(self, tables: Sequence[str]) -> list[tuple[str, str]]:
+        known = peewee.Table("columns", schema="information_schema")
+        query = known.select(known.c.table_name, known.c.column_name).where(
+            known.c.table_schema == peewee.fn.DATABASE(), known.c.table_name.in_(tables)
+        )
+        sql, parameters = self.get_sql_context().sql(query).query()
+        return self.fetch_all(sql, *parameters)
 
     @classmethod
     def is_permanent(cls, error: Exception) -> bool:

@@ -26,8 +26,8 @@ class MySQLClient(MySQL):
         MySQLdb.IntegrityError,
     )
 
-    def _driver_connect(self, host: tuple[str, int], timeout: float, session: str) -> Any:
-        url, whole_seconds = self.url, math.ceil(timeout)
+    def _driver_connect(self, host: tuple[str, int], connect_timeout: float, session: str) -> Any:
+        url, answer_timeout = self.url, math.ceil(self._thread.answer_timeout)
         return MySQLdb.connect(
             host=host[0],
             port=host[1],
@@ -37,8 +37,11 @@ class MySQLClient(MySQL):
             unix_socket=url.unix_socket,
             charset="utf8mb4",
             autocommit=True,
-            connect_timeout=whole_seconds,
-            read_timeout=whole_seconds,
-            write_timeout=whole_seconds,
+            connect_timeout=math.ceil(connect_timeout),
+            read_timeout=answer_timeout,
+            write_timeout=answer_timeout,
             init_command=session,
         )
+
+    def _limit_driver(self, seconds: float) -> None:
+        """The driver's limit is fixed when it connects; the server's ends each statement."""

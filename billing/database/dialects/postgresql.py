@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -42,6 +43,19 @@ SELECT extract(epoch FROM now() - checkpoint_time) FROM pg_control_checkpoint()
 """
 
 
+#: Those of the first schema of the search path that has the table, as a query would find it.
+_COLUMNS_SQL = """
+SELECT name, attname FROM unnest(%s::text[]) AS name
+JOIN pg_attribute ON attrelid = to_regclass(quote_ident(name))
+WHERE attnum > 0 AND NOT attisdropped
+"""
+
+
+def _server_limit(seconds: float) -> int:
+    """Milliseconds after which the server ends a statement, a little before we stop waiting."""
+    return max(int(seconds * 950), 1)
+
+
 class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
     """libpq goes through the hosts of an address by itself."""
 
@@ -56,18 +70,29 @@ class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
         super().__init__(url, access, state, url.dsn, prefer_psycopg3=True)
 
     def _connect(self) -> Any:
-        timeout = self._thread.timeout
+        thread = self._thread
         connection = _BoundedConnection.connect(
             self.url.dsn,
             autocommit=True,
             # Of each host of the address; the driver takes no less than 2 s.
-            connect_timeout=max(int(timeout / self._host_count), 2),
+            connect_timeout=max(int(thread.connect_timeout / self._host_count), 2),
             options="-c default_transaction_read_only=on"
-            f" -c statement_timeout={max(int(timeout * 950), 1)}",
+            f" -c statement_timeout={_server_limit(thread.answer_timeout)}",
             prepare_threshold=None,  # poolers between us and the server do not know them
         )
-        connection.thread = self._thread
+        connection.thread, thread.statement_limit = thread, thread.answer_timeout
         return connection
+
+    def begin_statement(self, sql: str) -> str:
+        """Our wait is bounded anyway: the server's limit costs a round trip and need not fit."""
+        thread, left = self._thread, self._thread.seconds_left()
+        if not left / 2 < thread.statement_limit < left * 2:
+            self.execute_sql(f"SET statement_timeout = {_server_limit(left)}").close()
+            thread.statement_limit = left
+        return sql
+
+    def columns_of(self, tables: Sequence[str]) -> list[tuple[str, str]]:
+        return self.fetch_all(_COLUMNS_SQL, list(tables))
 
     @classmethod
     def is_permanent(cls, error: Exception) -> bool:

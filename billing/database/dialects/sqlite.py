@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,8 +24,18 @@ _ATTACHED_STATEMENT_LIMIT = 2.0
 #: SQLite's virtual machine instructions between two looks at the clock.
 _PROGRESS_INTERVAL = 20_000
 
+#: A lock may be waited for this many seconds past what a request has left.
+_BUSY_TIMEOUT_TOLERANCE = 0.25
+
 _WAL_ATTEMPTS = 100
 _WAL_RETRY_SECONDS = 0.05
+
+
+_COLUMNS_SQL = """
+SELECT entry.name, field.name FROM sqlite_master AS entry
+JOIN pragma_table_info(entry.name) AS field
+WHERE entry.name IN (SELECT value FROM json_each(?))
+"""
 
 
 class SQLite(Dialect, peewee.SqliteDatabase):
@@ -57,12 +69,26 @@ class SQLite(Dialect, peewee.SqliteDatabase):
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._uri, uri=True, timeout=self._thread.timeout, isolation_level=None
+            self._uri, uri=True, timeout=self._thread.connect_timeout, isolation_level=None
         )
+        self._thread.statement_limit = self._thread.connect_timeout
         if self._access in READ_ONLY:
             connection.execute("PRAGMA query_only = 1").close()
             connection.set_progress_handler(self._is_overdue, _PROGRESS_INTERVAL)
         return connection
+
+    def begin_statement(self, sql: str) -> str:
+        thread = self._thread
+        thread.statement_started_at = time.monotonic()
+        left = thread.seconds_left()
+        # SQLite waits for locks in a loop of its own, which no progress handler ends.
+        if abs(thread.statement_limit - left) > _BUSY_TIMEOUT_TOLERANCE:
+            self.execute_sql(f"PRAGMA busy_timeout = {int(left * 1000)}").close()
+            thread.statement_limit = left
+        return sql
+
+    def columns_of(self, tables: Sequence[str]) -> list[tuple[str, str]]:
+        return self.fetch_all(_COLUMNS_SQL, json.dumps(list(tables)))
 
     def _is_overdue(self) -> bool:
         """End a statement that takes too long; the look at the clock costs nothing measurable."""
