@@ -114,7 +114,7 @@ def _setting_sources(service: Service) -> dict[str, dict[str, str]]:
         if variable in service.settings.set_by_environment:
             source = "environment"
         else:
-            source = "options" if variable in service.options else "default"
+            source = "options" if variable in service.terms.options else "default"
         value = getattr(service.settings, name)
         text = value if isinstance(value, str) else f"{float(value):g}"
         sources[variable] = {"value": text, "from": source}
@@ -125,7 +125,7 @@ def _check_settings(service: Service, columns: TableColumns, report: Report) -> 
     warn = report.warnings.append
     database = service.database
     report.warnings += [
-        f"the option for {name} is no number above 0" for name in service.invalid_options
+        f"the option for {name} is no number above 0" for name in service.terms.invalid_options
     ]
     database.start_time_budget()
     skew = float(_value(database, database.peewee.CLOCK_SQL)) - time.time()

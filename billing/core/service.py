@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flask import Flask, current_app
@@ -28,15 +30,32 @@ if TYPE_CHECKING:
 log = logging.getLogger("billing")
 
 
+@dataclass(frozen=True)
+class Terms:
+    """What figures are computed by; published whole, so that no answer mixes old and new."""
+
+    settings: Settings
+    display: Display
+    #: The gateway's options by the names of our variables.
+    options: Mapping[str, str]
+    #: Options whose value counts as absent, and their texts.
+    invalid_options: Mapping[str, str]
+
+
+class _ThreadTerms(threading.local):
+    """The terms of the request that the thread is at."""
+
+    terms: Terms | None = None
+
+
 class Service:
     """Building one touches no network and no file.
 
-    `settings` are those in force now: the environment's, and in attached mode the gateway's
-    options below them. `now` is the clock, in seconds, by which options and columns grow old.
+    `now` is the clock, in seconds, by which options and columns grow old.
     """
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.monotonic) -> None:
-        self._environment_settings = self.settings = settings
+        self._environment_settings = settings
         self._now = now
         self.attached = settings.billing_mode == "attached"
         self.database = Database(
@@ -51,21 +70,58 @@ class Service:
         #: Where the logs are: `database`, another one, or None when we cannot read it.
         self.log_database = self._open_log_database()
         self.queries = Queries(self.database)
-        self.display = _display_of(settings)
-        #: The gateway's options by the names of our variables.
-        self.options: dict[str, str] = {}
-        #: Options whose value counts as absent, and their texts.
-        self.invalid_options: dict[str, str] = {}
+        self._published = Terms(settings, _display_of(settings), {}, {})
+        self._thread = _ThreadTerms()
+        self._options_lock = threading.Lock()
         self._options_expire_at = float("-inf")
 
+    @property
+    def terms(self) -> Terms:
+        """Those of the thread's request; before its first, the last that were published."""
+        return self._thread.terms or self._published
+
+    @property
+    def settings(self) -> Settings:
+        """The environment's, and in attached mode the gateway's options below them."""
+        return self.terms.settings
+
+    @property
+    def display(self) -> Display:
+        return self.terms.display
+
     def start_request(self) -> None:
-        """Start a request's time budget; read the gateway's options if they are due."""
+        """Start a request of this thread: its time budget, and the terms of all its figures.
+
+        In attached mode the gateway's options are read when they are due. Raises DatabaseError when
+        that fails.
+        """
         self.database.start_time_budget()
         if self.log_database is not None and self.log_database is not self.database:
             self.log_database.start_time_budget()
         if self.attached and self._now() > self._options_expire_at:
-            self._read_options()
-            self._options_expire_at = self._now() + self.settings.options_refresh
+            self._refresh_options()
+        self._thread.terms = self._published
+
+    def _refresh_options(self) -> None:
+        """One thread reads the options; the others go on with the old, if there are any."""
+        is_first = self._options_expire_at == float("-inf")
+        if not self._options_lock.acquire(blocking=is_first):
+            return
+        try:
+            if self._now() > self._options_expire_at:
+                self._published = self._read_options()
+                self._options_expire_at = self._now() + self._published.settings.options_refresh
+        finally:
+            self._options_lock.release()
+
+    def _read_options(self) -> Terms:
+        options = settings_from_options(self.queries.options())
+        settings, names = self._environment_settings.with_options(options)
+        invalid = {name: options.pop(name) for name in names}
+        for name, value in invalid.items():
+            if self._published.invalid_options.get(name) != value:
+                log.warning("the gateway's option for %s is no number above 0: ignored", name)
+        return Terms(settings, _display_of(settings), options, invalid)
 
     def close(self) -> None:
         """Close this thread's connections."""
@@ -74,12 +130,12 @@ class Service:
             self.log_database.close()
 
     def _open_log_database(self) -> Database | None:
-        url = self.settings.log_database_url
+        settings = self._environment_settings
+        url = settings.log_database_url
         if url is None or not self.attached:
             return self.database
         if url.dialect == "clickhouse":
             return None
-        settings = self.settings
         return Database(
             url,
             settings.database_timeout,
@@ -88,16 +144,6 @@ class Service:
             columns_ttl=settings.options_refresh,
             now=self._now,
         )
-
-    def _read_options(self) -> None:
-        self.options = settings_from_options(self.queries.options())
-        self.settings, names = self._environment_settings.with_options(self.options)
-        self.display = _display_of(self.settings)
-        invalid = {name: self.options.pop(name) for name in names}
-        for name, value in invalid.items():
-            if self.invalid_options.get(name) != value:
-                log.warning("the gateway's option for %s is no number above 0: ignored", name)
-        self.invalid_options = invalid
 
     def visible_balance(self, user: UserRow, token: TokenRow | None) -> tuple[Balance, int]:
         """The balance that a caller sees, and when its access ends (unix seconds, 0 for never)."""
