@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from billing.core.service import Service, current_service
 from billing.database.connection import Event
+from billing.database.dialects.base import ReplicaStatus
 from billing.errors import DatabaseError
 from billing.version import VERSION
 from billing.web.middleware import STARTED_AT
@@ -46,7 +48,13 @@ CONNECTIONS = Gauge(
 )
 REPLICA_LAG = Gauge(
     "billing_replica_seconds_behind",
-    "How old an attached replica's figures may be, by database; absent where none is one",
+    "How old an attached replica's figures may be, by database; NaN for no replica or unknown",
+    ["database"],
+    multiprocess_mode="livemostrecent",
+)
+REPLICA_RUNNING = Gauge(
+    "billing_replica_running",
+    "Whether an attached replica follows its primary, 1 or 0; NaN for no replica or unknown",
     ["database"],
     multiprocess_mode="livemostrecent",
 )
@@ -73,7 +81,11 @@ def exposition() -> Response:
 
 
 def _measure_replica_lag(service: Service) -> None:
-    """Ask attached replicas for their lag; a database that is away is left out."""
+    """Ask attached replicas how they follow.
+
+    A database that is none, or was one and is promoted or away, reads NaN: a figure that is left
+    standing would keep an alarm silent.
+    """
     if not service.attached:
         return
     databases = {"main": service.database, "logs": service.log_database}
@@ -83,10 +95,12 @@ def _measure_replica_lag(service: Service) -> None:
         if database is None:
             continue
         database.start_time_budget()
+        status = None
         with suppress(DatabaseError):
             status = database.call(lambda columns: columns.dialect.replica_status())
-            if status and status.lag_seconds is not None:
-                REPLICA_LAG.labels(name).set(status.lag_seconds)
+        lag_seconds, running, _ = status or ReplicaStatus(None, None)
+        REPLICA_LAG.labels(name).set(math.nan if lag_seconds is None else lag_seconds)
+        REPLICA_RUNNING.labels(name).set(math.nan if running is None else running)
 
 
 def _count(response: Response) -> Response:

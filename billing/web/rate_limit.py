@@ -16,6 +16,7 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
+from billing.database.circuit_breaker import CircuitBreaker
 from billing.errors import RateLimited
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("billing")
 
-#: Redis timeout, and how long we stop asking after one, in seconds.
-_REDIS_TIMEOUT, _REDIS_PAUSE = 0.1, 1.0
+#: Redis timeout, and how long the circuit breaker stays open after a failure, in seconds.
+_REDIS_TIMEOUT, _BREAKER_OPEN_SECONDS = 0.1, 1.0
 
 #: Blueprints whose requests count; health, metrics and preflights do not.
 _COUNTED_BLUEPRINTS = {"billing", "v1", "organization"}
@@ -45,31 +46,32 @@ class _Limiter:
         counters = storage_from_string(address, wrap_exceptions=True, **options)  # type: ignore[arg-type]
         self._limiter = FixedWindowRateLimiter(counters)
         self._limit = RateLimitItemPerSecond(limit.amount, limit.seconds)
-        self._paused_until = 0.0
+        self._breaker = CircuitBreaker(
+            _BREAKER_OPEN_SECONDS, _REDIS_TIMEOUT + _BREAKER_OPEN_SECONDS
+        )
 
     def admit(self) -> None:
         """Count a request by its client's address. Raises RateLimited."""
         if request.blueprint not in _COUNTED_BLUEPRINTS or request.method == "OPTIONS":
             return
-        client, now = request.remote_addr or "", time.monotonic()
-        if now < self._paused_until:
+        if not self._breaker.admits():
             return
+        client = request.remote_addr or ""
         try:
             admitted = self._limiter.hit(self._limit, client)
-            window_end = (
-                0 if admitted else self._limiter.get_window_stats(self._limit, client).reset_time
-            )
+            if admitted:
+                window_end = 0.0
+            else:
+                window_end = self._limiter.get_window_stats(self._limit, client).reset_time
         except StorageError as error:
-            if not self._paused_until:
-                log.warning(
-                    "rate limit off while Redis is away: %s", type(error.storage_error).__name__
-                )
-            self._paused_until = time.monotonic() + _REDIS_PAUSE
+            if self._breaker.state == "closed":
+                name = type(error.storage_error).__name__
+                log.warning("rate limit off while Redis is away: %s", name)
+            self._breaker.open()
             return
-        self._paused_until = 0.0
-        if admitted:
-            return
-        raise RateLimited(max(math.ceil(window_end - time.time()), 1))
+        self._breaker.close()
+        if not admitted:
+            raise RateLimited(max(math.ceil(window_end - time.time()), 1))
 
 
 def init_app(app: Flask, limit: RateLimit, storage: str) -> None:

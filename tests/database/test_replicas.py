@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import psycopg
 import pymysql
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
 
 from billing.database.connection import Database, TableColumns
 from config import database_url
@@ -103,14 +105,58 @@ def test_the_next_host_answers_when_the_first_is_away(followed: Gateway) -> None
     assert used(followed) == 250
 
 
-def test_metrics_say_how_far_behind_a_replica_is(followed: Gateway) -> None:
+def gauges(client: FlaskClient) -> tuple[float, float]:
+    """`billing_replica_seconds_behind` and `billing_replica_running` of the main database."""
+    text = client.get("/metrics").get_data(as_text=True)
+    values = [
+        float(re.findall(rf'^billing_replica_{name}{{database="main"}} (.*)$', text, re.M)[0])
+        for name in ("seconds_behind", "running")
+    ]
+    return values[0], values[1]
+
+
+def test_metrics_say_that_a_replica_follows_and_is_level(followed: Gateway) -> None:
     client = followed.client(METRICS="true")
 
-    def told() -> bool:
-        name = 'billing_replica_seconds_behind{database="main"} '
-        return name in client.get("/metrics").get_data(as_text=True)
+    wait_for(lambda: gauges(client) == (0, 1), "a level replica")
 
-    wait_for(told, "the replica's figure")
+
+def test_metrics_say_that_a_replica_has_stopped(pair: Any, followed: Gateway) -> None:
+    client = followed.client(METRICS="true")
+    wait_for(lambda: gauges(client) == (0, 1), "a level replica")
+
+    with pair.paused():
+        lag_seconds, running = gauges(client)
+
+    assert running == 0
+    assert math.isnan(lag_seconds) or isinstance(pair, PostgreSQLPair)
+    wait_for(lambda: gauges(client) == (0, 1), "a level replica")
+
+
+def test_metrics_say_how_late_a_replica_is(pair: Any, followed: Gateway) -> None:
+    client = followed.client(METRICS="true")
+
+    with pair.delayed(3600):
+        followed.execute("UPDATE tokens SET used_quota = 300")
+        wait_for(lambda: gauges(client)[0] > 0, "a replica behind")
+        _, running = gauges(client)
+
+    assert running == 1
+
+
+def test_metrics_of_a_replica_that_is_away_hold_no_old_figure(pair: Any, followed: Gateway) -> None:
+    client = followed.client(METRICS="true", DATABASE_TIMEOUT="1")
+    wait_for(lambda: gauges(client) == (0, 1), "a level replica")
+
+    pair.replica.stop()
+    try:
+        lag_seconds, running = gauges(client)
+    finally:
+        pair.replica.start()
+
+    assert math.isnan(lag_seconds)
+    assert math.isnan(running)
+    wait_for(lambda: gauges(client) == (0, 1), "a level replica")
 
 
 def test_a_stopped_replica_answers_as_of_then_and_check_warns(pair: Any, followed: Gateway) -> None:
@@ -242,6 +288,8 @@ def _slow(shape: TableColumns) -> peewee.Node:
 def test_a_promoted_replica_answers_on_and_is_no_longer_one(pair: Any, followed: Gateway) -> None:
     """The last: the pair is none after it."""
     app, name = followed.app(), followed.url.rpartition("/")[2]
+    client = followed.client(METRICS="true")
+    wait_for(lambda: gauges(client) == (0, 1), "a level replica")
     before = check(app)
     pair.promote()
     wait_for(
@@ -251,6 +299,7 @@ def test_a_promoted_replica_answers_on_and_is_no_longer_one(pair: Any, followed:
 
     after = check(app)
 
+    assert [math.isnan(value) for value in gauges(client)] == [True, True]
     assert "replica" in before
     assert "replica" not in after
     assert used(followed) == 400

@@ -55,11 +55,12 @@ class ThreadState(threading.local):
 class ReplicaStatus(NamedTuple):
     """How a replica follows its primary.
 
-    `lag_seconds` is None when nobody can say. `problem`, for the operator, is why the replica does
-    not follow, or why its lag is not known.
+    `lag_seconds` and `running` (whether it follows) are None when nobody can say. `problem`, for
+    the operator, is why the replica does not follow, or why its lag is not known.
     """
 
     lag_seconds: float | None
+    running: bool | None = True
     problem: str = ""
 
 

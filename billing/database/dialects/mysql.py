@@ -279,13 +279,13 @@ class MySQL(Dialect, peewee.MySQLDatabase):
             ((version, read_only),) = self.fetch_all("SELECT VERSION(), @@GLOBAL.read_only")
             grant = "SLAVE MONITOR" if "MariaDB" in version else "REPLICATION CLIENT"
             problem = f"only an account with GRANT {grant} ON *.* may ask for its lag"
-            return ReplicaStatus(None, problem) if read_only else None
+            return ReplicaStatus(None, None, problem) if read_only else None
         if status is None:
             return None
         if (status["IO_Running"], status["SQL_Running"]) == ("Yes", "Yes"):
             return ReplicaStatus(status["Seconds_Behind"])
         reason = status["Last_SQL_Error"] or status["Last_IO_Error"] or "it is stopped"
-        return ReplicaStatus(None, f"replication is not running: {reason}")
+        return ReplicaStatus(None, False, f"replication is not running: {reason}")
 
     def _show_replica_status(self) -> dict[str, Any] | None:
         """The row of the replication's state, by the names that MariaDB and MySQL share."""

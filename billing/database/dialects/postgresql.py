@@ -124,17 +124,19 @@ class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
             problem = "its replay is paused"
         elif not receives:
             problem = "it receives nothing from its primary"
-        return ReplicaStatus(lag_seconds, problem)
+        return ReplicaStatus(lag_seconds, receives and not paused, problem)
 
-    def _lag_since_checkpoint(self) -> ReplicaStatus:
-        """The lag of a standby that has replayed no transaction since it started, at most."""
+    def _lag_since_checkpoint(self) -> tuple[float | None, str]:
+        """The lag of a standby that has replayed no transaction since it started, at most.
+
+        Without the right to ask for it: None, and the reason.
+        """
         try:
-            return ReplicaStatus(self.fetch_all(_CHECKPOINT_AGE_SQL)[0][0])
+            return self.fetch_all(_CHECKPOINT_AGE_SQL)[0][0], ""
         except peewee.ProgrammingError as error:
             if not isinstance(getattr(error, "orig", error), errors.InsufficientPrivilege):
                 raise
-            return ReplicaStatus(
-                None,
+            return None, (
                 "it is behind and has replayed nothing since it started: only an account with"
-                " GRANT EXECUTE ON FUNCTION pg_control_checkpoint() may ask for its lag",
+                " GRANT EXECUTE ON FUNCTION pg_control_checkpoint() may ask for its lag"
             )
