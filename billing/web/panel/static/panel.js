@@ -47,19 +47,21 @@ class Failure extends Error {
 
 /** One answer of the routes beside this file's folder. Throws a Failure. */
 async function ask(what) {
+  // Built outside `try`: only what the network does is a failure, an error in here is a defect.
+  const request = new Request(new URL(`../${what}`, import.meta.url), {
+    headers: {
+      Authorization: `Bearer ${caller.key}`,
+      "Accept-Language": words.locale,
+      ...(caller.user ? { "New-Api-User": caller.user } : {}),
+    },
+    cache: "no-store",
+    credentials: "omit",
+    redirect: "error",
+    signal: AbortSignal.timeout(20000),
+  });
   let response;
   try {
-    response = await fetch(new URL(`../${what}`, import.meta.url), {
-      headers: {
-        Authorization: `Bearer ${caller.key}`,
-        "Accept-Language": words.locale,
-        ...(caller.user ? { "New-Api-User": caller.user } : {}),
-      },
-      cache: "no-store",
-      credentials: "omit",
-      redirect: "error",
-      signal: AbortSignal.timeout(20000),
-    });
+    response = await fetch(request);
   } catch {
     throw new Failure(navigator.onLine ? "service" : "offline");
   }
@@ -127,7 +129,9 @@ function failed(problem) {
 
 async function loadGrants(mine) {
   // A key's one grant repeats the figures above; without an answer there is nothing to add.
-  const body = await ask("credit_grants").catch(() => null);
+  const body = await ask("credit_grants").catch((error) => {
+    if (!(error instanceof Failure)) throw error;
+  });
   const data = body?.grants?.data ?? [];
   if (mine !== turn || !data.some(({ id }) => !/^(token|account)-/.test(id))) return;
   grants = data;
@@ -142,15 +146,20 @@ async function loadDaily() {
   byId("days").setAttribute("aria-busy", true);
   const dates = `start_date=${iso(asked.start)}&end_date=${iso(asked.end)}`;
   let answer;
+  let defect = null;
   try {
     const { daily_costs: costs } = await ask(`usage?include=daily_costs&${dates}`);
     answer = Array.isArray(costs) ? { costs } : { failure: new Failure("unexpected", 200, "") };
   } catch (error) {
-    answer = { failure: error };
+    if (!(error instanceof Failure)) defect = error;
+    answer = { failure: defect ? new Failure("defect") : error };
   }
-  if (mine !== turn || period !== asked) return;
-  daily = answer;
-  byId("days").replaceWith(daysBox());
+  if (mine === turn && period === asked) {
+    daily = answer;
+    byId("days").replaceWith(daysBox());
+  }
+  // The console has to show an error of this page.
+  if (defect) throw defect;
 }
 
 const iso = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 10);
@@ -378,6 +387,7 @@ function noDays({ kind, details }) {
   const why = {
     broken: noDaily.elsewhere,
     database: noDaily.slow,
+    defect: noDaily.defect,
     rate_limited: noDaily.busy(details[0]),
   }[kind];
   const text = why ?? noDaily.other(kind === "unexpected" ? details[0] : errors[kind][0]);

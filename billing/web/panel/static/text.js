@@ -63,6 +63,7 @@ const english = {
     elsewhere: "Daily figures are not to be had: this site keeps its logs where the service cannot read them. The figures above are complete.",
     slow: "Daily figures took too long to read, or their database is away. The figures above are right.",
     busy: (seconds) => `Daily figures: too many requests just now. Try again in ${seconds} s.`,
+    defect: "Daily figures could not be shown: this page has an error. The figures above are right.",
     other: (status) => `Daily figures could not be read (${status}). The figures above are right.`,
   },
 
@@ -148,6 +149,7 @@ const chinese = {
     elsewhere: "无法提供每日用量：本站的日志存放在服务读不到的地方。以上数字是完整的。",
     slow: "每日用量读取超时，或其数据库暂时不可用。以上数字仍然正确。",
     busy: (seconds) => `每日用量：请求过于频繁，请在 ${seconds} 秒后重试。`,
+    defect: "每日用量无法显示：本页面出错。以上数字仍然正确。",
     other: (status) => `每日用量读取失败（${status}）。以上数字仍然正确。`,
   },
 
