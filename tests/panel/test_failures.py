@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.conftest import Billing
 from tests.live.conftest import Site
@@ -168,6 +169,26 @@ def test_too_many_requests_are_told_with_the_seconds_to_wait(
     tells(screen, "Too many requests")
     screen.shows("#told", "Try again in 2 s.")
     screen.save("error-too-many")
+
+
+def test_switching_the_language_does_not_extend_the_wait(
+    panel: Callable[..., Panel], site: Site
+) -> None:
+    screen = panel()
+    screen.page.clock.install()
+    screen.open()
+    screen.page.route(
+        "**/subscription", lambda route: route.fulfill(status=429, headers={"Retry-After": "600"})
+    )
+    screen.ask(site.keys["example"])
+    tells(screen, "Too many requests")
+
+    screen.page.clock.fast_forward("06:00")
+    screen.press("中文")
+    expect(screen.page.get_by_role("button", name="重试")).to_be_disabled()
+    screen.page.clock.fast_forward("05:00")
+
+    expect(screen.page.get_by_role("button", name="重试")).to_be_enabled()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ let caller = null;
 let turn = 0;
 let figures = null;
 let failure = null;
+/** When the failure "rate_limited" may be tried again, on the clock of performance.now(). */
+let retryAt = 0;
 let grants = [];
 /** The days shown: which choice, from when to before when, and their costs or why there are none. */
 let period = { choice: "30" };
@@ -123,6 +125,7 @@ function figuresOf(subscription, usage) {
 function failed(problem) {
   if (!(problem instanceof Failure)) throw problem;
   [figures, failure] = [null, problem];
+  retryAt = performance.now() + problem.details[0] * 1000;
   if (["invalid_api_key", "api_key_disabled", "user_mismatch", "noUser", "user_disabled"].includes(problem.kind)) forget();
   render();
 }
@@ -219,7 +222,7 @@ function failureCard() {
   const retry = el("button", { type: "button", onclick: () => (byId("key").value ? form.requestSubmit() : load()) }, words.t.retry);
   if (kind === "rate_limited") {
     retry.disabled = true;
-    setTimeout(() => (retry.disabled = false), details[0] * 1000);
+    setTimeout(() => (retry.disabled = false), retryAt - performance.now());
   }
   return el(
     "section",
