@@ -42,7 +42,7 @@ def test_a_defect_while_the_days_load_reaches_the_console(
     screen.pick("7 days")
 
     assert take_errors(screen) == ["broken on purpose"]
-    screen.shows(".why", "this page has an error")
+    screen.shows(".reason", "this page has an error")
     expect(screen.page.locator("#days[aria-busy]")).to_have_count(0)
 
 
@@ -57,4 +57,4 @@ def test_a_defect_while_the_figures_load_reaches_the_console(
 
     assert take_errors(screen) == ["broken on purpose"]
     expect(screen.page.get_by_role("button", name="Show")).to_be_enabled()
-    assert screen.page.locator("#told, #shown").all_inner_texts() == ["", ""]
+    assert screen.page.locator("#message, #results").all_inner_texts() == ["", ""]

@@ -32,9 +32,9 @@ REFUSALS = {
 
 def tells(screen: Panel, title: str) -> None:
     """The screen says so, in an alert, and shows no figure; there is a way on."""
-    screen.shows("#told[role=alert] h2", title)
-    assert screen.page.locator("#shown").inner_text() == ""
-    assert screen.page.locator("#ask").is_visible()
+    screen.shows("#message[role=alert] h2", title)
+    assert screen.page.locator("#results").inner_text() == ""
+    assert screen.page.locator("#key-form").is_visible()
 
 
 @pytest.mark.parametrize("name", REFUSALS)
@@ -53,7 +53,7 @@ def test_an_access_token_without_its_users_id_is_told_what_is_missing(
     screen = panel().open().ask(site.access_token)
 
     tells(screen, "No such key")
-    screen.shows("#told", "An access token needs its user's id beside it")
+    screen.shows("#message", "An access token needs its user's id beside it")
     screen.ask(site.access_token, site.user_id).shows(".figure", "$175.00")
 
 
@@ -149,7 +149,7 @@ def behind_nginx(
     billing.close()
     server = gunicorn(billing.env, f"--bind=unix:{tmp_path}/socket")
     (tmp_path / "nginx").mkdir()
-    changes = {"rate=100r/s": "rate=1r/m", "burst=200 nodelay": "burst=10 nodelay"}
+    changes = {"rate=100r/s": "rate=1r/m", "burst=200 nodelay": "burst=15 nodelay"}
     nginx = Nginx(tmp_path / "nginx", tmp_path / "socket", changes)
     yield nginx, server
     nginx.close()
@@ -167,7 +167,7 @@ def test_too_many_requests_are_told_with_the_seconds_to_wait(
     screen.press("Refresh")
 
     tells(screen, "Too many requests")
-    screen.shows("#told", "Try again in 2 s.")
+    screen.shows("#message", "Try again in 2 s.")
     screen.save("error-too-many")
 
 
@@ -208,4 +208,4 @@ def test_an_answer_without_figures_is_no_zero(
     screen.ask(site.keys["example"])
 
     tells(screen, "An answer that makes no sense")
-    screen.shows("#told", words)
+    screen.shows("#message", words)

@@ -1,4 +1,4 @@
-// What the page says, in both languages, and how it writes amounts, days and times.
+// The texts of the page in English and Chinese, and the formats of amounts, days and times.
 
 const english = {
   title: "Balance and usage",
@@ -62,9 +62,9 @@ const english = {
   noDaily: {
     elsewhere: "Daily figures are not to be had: this site keeps its logs where the service cannot read them. The figures above are complete.",
     slow: "Daily figures took too long to read, or their database is away. The figures above are right.",
-    busy: (seconds) => `Daily figures: too many requests just now. Try again in ${seconds} s.`,
+    rateLimited: (seconds) => `Daily figures: too many requests just now. Try again in ${seconds} s.`,
     defect: "Daily figures could not be shown: this page has an error. The figures above are right.",
-    other: (status) => `Daily figures could not be read (${status}). The figures above are right.`,
+    other: (reason) => `Daily figures could not be read (${reason}). The figures above are right.`,
   },
 
   errors: {
@@ -148,9 +148,9 @@ const chinese = {
   noDaily: {
     elsewhere: "无法提供每日用量：本站的日志存放在服务读不到的地方。以上数字是完整的。",
     slow: "每日用量读取超时，或其数据库暂时不可用。以上数字仍然正确。",
-    busy: (seconds) => `每日用量：请求过于频繁，请在 ${seconds} 秒后重试。`,
+    rateLimited: (seconds) => `每日用量：请求过于频繁，请在 ${seconds} 秒后重试。`,
     defect: "每日用量无法显示：本页面出错。以上数字仍然正确。",
-    other: (status) => `每日用量读取失败（${status}）。以上数字仍然正确。`,
+    other: (reason) => `每日用量读取失败（${reason}）。以上数字仍然正确。`,
   },
 
   errors: {
@@ -172,7 +172,9 @@ const chinese = {
   },
 };
 
-/** Seconds in each unit of time, and from how many on it is used. */
+export const texts = { en: english, zh: chinese };
+
+/** Seconds in each unit of time, its name, and the seconds from which on it is used. */
 const UNITS = [
   [31557600, "year", 63115200],
   [86400, "day", 172800],
@@ -180,14 +182,15 @@ const UNITS = [
   [60, "minute", 0],
 ];
 
-const wanted = navigator.languages ?? [navigator.language];
+/** The browser's languages, the preferred one first. */
+const accepted = navigator.languages ?? [navigator.language];
 
-/** The texts of one language, and its ways to write things. `money` is the page's data attributes. */
-export function wording(language, money) {
-  const t = language === "zh" ? chinese : english;
-  const locale = wanted.find((each) => each.startsWith(language)) ?? (language === "zh" ? "zh-CN" : "en");
-  const whole = money.unit === "TOKENS";
-  // Cents at least; of amounts below ten cents, two digits that say something.
+/** The texts `t` of a language, "en" or "zh", and its formats. `unitData`: the site's unit and symbol. */
+export function i18nFor(language, unitData) {
+  const t = texts[language];
+  const locale = accepted.find((each) => each.startsWith(language)) ?? (language === "zh" ? "zh-CN" : "en");
+  const whole = unitData.unit === "TOKENS";
+  // At least two decimals; amounts below 0.1 show two significant digits.
   const decimals = (size) => (size === 0 || size >= 0.1 ? 2 : Math.min(1 - Math.floor(Math.log10(size)), 12));
   const number = (size) =>
     new Intl.NumberFormat(locale, whole ? { maximumFractionDigits: 0 } : { minimumFractionDigits: 2, maximumFractionDigits: decimals(size) }).format(size);
@@ -200,9 +203,11 @@ export function wording(language, money) {
   const relative = new Intl.RelativeTimeFormat(locale, { numeric: "always" });
   return {
     t,
+    language,
+    // The texts are in simplified Chinese, whatever Chinese the formats follow.
     locale: language === "zh" ? "zh-CN" : locale,
-    // Sums of doubles carry noise in their last digits, which must not decide a rounding.
-    amount: (value) => `${value < 0 ? "−" : ""}${money.symbol ?? ""}${number(Number(Math.abs(value).toPrecision(14)))}`,
+    // Rounded to 14 digits first: the rounding errors of sums of doubles are in the digits after.
+    amount: (value) => `${value < 0 ? "−" : ""}${unitData.symbol ?? ""}${number(Number(Math.abs(value).toPrecision(14)))}`,
     share: (value) => percent.format(value),
     moment: (seconds) => moment.format(seconds * 1000),
     day: (seconds) => day.format(seconds * 1000),
@@ -215,5 +220,6 @@ export function wording(language, money) {
   };
 }
 
-export const firstLanguage = () =>
-  wanted.map((each) => each.slice(0, 2).toLowerCase()).find((each) => each === "zh" || each === "en") ?? "en";
+/** The first of the browser's languages that the page speaks, or English. */
+export const preferredLanguage = () =>
+  accepted.map((each) => each.slice(0, 2).toLowerCase()).find((each) => each === "zh" || each === "en") ?? "en";
