@@ -17,16 +17,16 @@ from tests.support.servers import Gunicorn, Nginx, program
 
 #: Whose key (or what is pasted), the user's id beside it, and the words.
 REFUSALS = {
-    "empty": ("", "", "No key yet"),
-    "malformed": ("sk-two words", "", "This is no key"),
-    "malformed-zh": ("sk-密钥", "", "This is no key"),
-    "bad-user": ("busy", "alice", "This is no user id"),
-    "unknown": ("sk-unknown", "", "No such key"),
-    "revoked": ("revoked", "", "No such key"),
-    "disabled": ("disabled", "", "This key is switched off"),
-    "wrong-user": ("busy", "77", "Wrong user id"),
-    "disabled-user": ("of a disabled user", "", "This user is disabled"),
-    "address": ("elsewhere", "", "Your address is not allowed"),
+    "empty": ("", "", "No key entered"),
+    "malformed": ("sk-two words", "", "Invalid key"),
+    "malformed-zh": ("sk-密钥", "", "Invalid key"),
+    "bad-user": ("busy", "alice", "Invalid user ID"),
+    "unknown": ("sk-unknown", "", "Unknown key"),
+    "revoked": ("revoked", "", "Unknown key"),
+    "disabled": ("disabled", "", "Key disabled"),
+    "wrong-user": ("busy", "77", "Wrong user ID"),
+    "disabled-user": ("of a disabled user", "", "User disabled"),
+    "address": ("elsewhere", "", "IP address not allowed"),
 }
 
 
@@ -52,8 +52,8 @@ def test_an_access_token_without_its_users_id_is_told_what_is_missing(
 ) -> None:
     screen = panel().open().ask(site.access_token)
 
-    tells(screen, "No such key")
-    screen.shows("#message", "An access token needs its user's id beside it")
+    tells(screen, "Unknown key")
+    screen.shows("#message", "An access token also needs its user ID")
     screen.ask(site.access_token, site.user_id).shows(".figure", "$175.00")
 
 
@@ -86,7 +86,7 @@ def test_while_the_database_is_away_the_page_says_so_and_can_try_again(
 
     screen = panel(server.url).open().ask(keys["example"])
 
-    tells(screen, "The database is away")
+    tells(screen, "Database unavailable")
     screen.save("error-database")
     away.rename(database)
     screen.press("Try again")
@@ -106,7 +106,7 @@ def test_when_the_service_stops_the_page_says_so_and_can_try_again(
     server.close()
     screen.press("Refresh")
 
-    tells(screen, "The service is away")
+    tells(screen, "Service unavailable")
     screen.save("error-service")
 
 
@@ -121,7 +121,7 @@ def test_a_service_behind_nginx_that_hangs_or_is_down_is_away(
     server.process.wait()
     screen.ask("sk-whatever")
 
-    tells(screen, "The service is away")
+    tells(screen, "Service unavailable")
 
 
 def test_an_offline_browser_says_so_and_goes_on_when_it_is_back(
@@ -207,5 +207,5 @@ def test_an_answer_without_figures_is_no_zero(
 
     screen.ask(site.keys["example"])
 
-    tells(screen, "An answer that makes no sense")
+    tells(screen, "Unexpected response")
     screen.shows("#message", words)

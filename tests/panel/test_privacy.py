@@ -21,7 +21,7 @@ KEPT = """async () => JSON.stringify([
 
 def walk_through(screen: Panel, key: str) -> None:
     """Look at everything there is, and make every mistake."""
-    screen.open().ask(key, 77).shows("#message", "Wrong user id")
+    screen.open().ask(key, 77).shows("#message", "Wrong user ID")
     screen.ask(key).shows(".figure", "$")
     screen.pick("7 days")
     screen.page.wait_for_selector("#chart svg")
@@ -108,7 +108,7 @@ def test_a_key_that_is_refused_is_not_remembered(
     screen = panel().open()
     screen.page.check("#remember")
 
-    screen.ask(refused).shows("#message", "No such key")
+    screen.ask(refused).shows("#message", "Unknown key")
 
     assert screen.page.evaluate("sessionStorage.length") == 0
 

@@ -58,7 +58,7 @@ def test_a_range_of_ones_own_includes_its_last_day(busy: Panel) -> None:
     busy.page.fill("#from", last)
     busy.page.fill("#to", first)
     busy.press("Apply")
-    busy.shows("#custom-message", "a last day that is not before it")
+    busy.shows("#custom-message", "The last day must not be before the first day")
     busy.save("custom")
     busy.is_sound()
     busy.page.fill("#from", first)
