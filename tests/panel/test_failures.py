@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.conftest import Billing
 from tests.live.conftest import Site
@@ -16,24 +17,24 @@ from tests.support.servers import Gunicorn, Nginx, program
 
 #: Whose key (or what is pasted), the user's id beside it, and the words.
 REFUSALS = {
-    "empty": ("", "", "No key yet"),
-    "malformed": ("sk-two words", "", "This is no key"),
-    "malformed-zh": ("sk-密钥", "", "This is no key"),
-    "bad-user": ("busy", "alice", "This is no user id"),
-    "unknown": ("sk-unknown", "", "No such key"),
-    "revoked": ("revoked", "", "No such key"),
-    "disabled": ("disabled", "", "This key is switched off"),
-    "wrong-user": ("busy", "77", "Wrong user id"),
-    "disabled-user": ("of a disabled user", "", "This user is disabled"),
-    "address": ("elsewhere", "", "Your address is not allowed"),
+    "empty": ("", "", "No key entered"),
+    "malformed": ("sk-two words", "", "Invalid key"),
+    "malformed-zh": ("sk-密钥", "", "Invalid key"),
+    "bad-user": ("busy", "alice", "Invalid user ID"),
+    "unknown": ("sk-unknown", "", "Unknown key"),
+    "revoked": ("revoked", "", "Unknown key"),
+    "disabled": ("disabled", "", "Key disabled"),
+    "wrong-user": ("busy", "77", "Wrong user ID"),
+    "disabled-user": ("of a disabled user", "", "User disabled"),
+    "address": ("elsewhere", "", "IP address not allowed"),
 }
 
 
 def tells(screen: Panel, title: str) -> None:
     """The screen says so, in an alert, and shows no figure; there is a way on."""
-    screen.shows("#told[role=alert] h2", title)
-    assert screen.page.locator("#shown").inner_text() == ""
-    assert screen.page.locator("#ask").is_visible()
+    screen.shows("#message[role=alert] h2", title)
+    assert screen.page.locator("#results").inner_text() == ""
+    assert screen.page.locator("#key-form").is_visible()
 
 
 @pytest.mark.parametrize("name", REFUSALS)
@@ -51,8 +52,8 @@ def test_an_access_token_without_its_users_id_is_told_what_is_missing(
 ) -> None:
     screen = panel().open().ask(site.access_token)
 
-    tells(screen, "No such key")
-    screen.shows("#told", "An access token needs its user's id beside it")
+    tells(screen, "Unknown key")
+    screen.shows("#message", "An access token also needs its user ID")
     screen.ask(site.access_token, site.user_id).shows(".figure", "$175.00")
 
 
@@ -85,7 +86,7 @@ def test_while_the_database_is_away_the_page_says_so_and_can_try_again(
 
     screen = panel(server.url).open().ask(keys["example"])
 
-    tells(screen, "The database is away")
+    tells(screen, "Database unavailable")
     screen.save("error-database")
     away.rename(database)
     screen.press("Try again")
@@ -105,7 +106,7 @@ def test_when_the_service_stops_the_page_says_so_and_can_try_again(
     server.close()
     screen.press("Refresh")
 
-    tells(screen, "The service is away")
+    tells(screen, "Service unavailable")
     screen.save("error-service")
 
 
@@ -120,7 +121,7 @@ def test_a_service_behind_nginx_that_hangs_or_is_down_is_away(
     server.process.wait()
     screen.ask("sk-whatever")
 
-    tells(screen, "The service is away")
+    tells(screen, "Service unavailable")
 
 
 def test_an_offline_browser_says_so_and_goes_on_when_it_is_back(
@@ -148,7 +149,7 @@ def behind_nginx(
     billing.close()
     server = gunicorn(billing.env, f"--bind=unix:{tmp_path}/socket")
     (tmp_path / "nginx").mkdir()
-    changes = {"rate=100r/s": "rate=1r/m", "burst=200 nodelay": "burst=10 nodelay"}
+    changes = {"rate=100r/s": "rate=1r/m", "burst=200 nodelay": "burst=15 nodelay"}
     nginx = Nginx(tmp_path / "nginx", tmp_path / "socket", changes)
     yield nginx, server
     nginx.close()
@@ -166,8 +167,28 @@ def test_too_many_requests_are_told_with_the_seconds_to_wait(
     screen.press("Refresh")
 
     tells(screen, "Too many requests")
-    screen.shows("#told", "Try again in 2 s.")
+    screen.shows("#message", "Try again in 2 s.")
     screen.save("error-too-many")
+
+
+def test_switching_the_language_does_not_extend_the_wait(
+    panel: Callable[..., Panel], site: Site
+) -> None:
+    screen = panel()
+    screen.page.clock.install()
+    screen.open()
+    screen.page.route(
+        "**/subscription", lambda route: route.fulfill(status=429, headers={"Retry-After": "600"})
+    )
+    screen.ask(site.keys["example"])
+    tells(screen, "Too many requests")
+
+    screen.page.clock.fast_forward("06:00")
+    screen.press("中文")
+    expect(screen.page.get_by_role("button", name="重试")).to_be_disabled()
+    screen.page.clock.fast_forward("05:00")
+
+    expect(screen.page.get_by_role("button", name="重试")).to_be_enabled()
 
 
 @pytest.mark.parametrize(
@@ -186,5 +207,5 @@ def test_an_answer_without_figures_is_no_zero(
 
     screen.ask(site.keys["example"])
 
-    tells(screen, "An answer that makes no sense")
-    screen.shows("#told", words)
+    tells(screen, "Unexpected response")
+    screen.shows("#message", words)

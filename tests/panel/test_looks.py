@@ -34,7 +34,7 @@ def test_every_screen_is_sound(panel: Callable[..., Panel], site: Site, look: st
         screen.open().page.wait_for_selector("#key")
         if key in site.keys:
             screen.ask(site.keys[key])
-            screen.page.wait_for_selector("#days:not([aria-busy]), #told h2")
+            screen.page.wait_for_selector("#days:not([aria-busy]), #message h2")
         screen.save(f"{look}-{key}")
         screen.is_sound()
 

@@ -10,6 +10,8 @@ from playwright.sync_api import Request, expect
 from tests.live.conftest import Site
 from tests.panel.conftest import PAGE, Panel
 
+MODULES = ["api", "cards", "chart", "daily", "dom", "panel", "state", "text"]
+
 KEPT = """async () => JSON.stringify([
     Object.entries(sessionStorage), Object.entries(localStorage), document.cookie,
     await indexedDB.databases(), await caches.keys(), history.state, name, document.title,
@@ -19,7 +21,7 @@ KEPT = """async () => JSON.stringify([
 
 def walk_through(screen: Panel, key: str) -> None:
     """Look at everything there is, and make every mistake."""
-    screen.open().ask(key, 77).shows("#told", "Wrong user id")
+    screen.open().ask(key, 77).shows("#message", "Wrong user ID")
     screen.ask(key).shows(".figure", "$")
     screen.pick("7 days")
     screen.page.wait_for_selector("#chart svg")
@@ -29,7 +31,7 @@ def walk_through(screen: Panel, key: str) -> None:
         screen.press("Download CSV")
     screen.context.set_offline(True)
     screen.press("Refresh")
-    screen.shows("#told", "You are offline")
+    screen.shows("#message", "You are offline")
     screen.context.set_offline(False)
     screen.press("Try again")
     screen.shows(".figure", "$")
@@ -63,7 +65,7 @@ def test_nothing_is_asked_of_anyone_else(panel: Callable[..., Panel], site: Site
     assert {url for url in asked if not url.startswith("blob:")} == {
         base + path
         for path in (
-            *("", "panel/panel.css", "panel/panel.js", "panel/chart.js", "panel/text.js"),
+            *("", "panel/panel.css", *(f"panel/{name}.js" for name in MODULES)),
             *("subscription", "usage", "credit_grants"),
         )
     } | ({base + "panel/icon.svg"} & asked)
@@ -78,7 +80,7 @@ def test_a_key_is_forgotten_with_a_reload(panel: Callable[..., Panel], site: Sit
     screen.page.reload()
 
     expect(screen.page.locator("#key")).to_have_value("")
-    assert screen.page.locator("#shown").inner_text() == ""
+    assert screen.page.locator("#results").inner_text() == ""
 
 
 def test_a_key_is_remembered_in_its_tab_if_its_owner_says_so(
@@ -96,7 +98,7 @@ def test_a_key_is_remembered_in_its_tab_if_its_owner_says_so(
 
     expect(screen.page.locator("#key")).to_be_focused()
     assert screen.page.evaluate("sessionStorage.length + localStorage.length") == 0
-    assert other.locator("#shown").inner_text() == ""
+    assert other.locator("#results").inner_text() == ""
 
 
 @pytest.mark.parametrize("refused", ["sk-unknown"])
@@ -106,7 +108,7 @@ def test_a_key_that_is_refused_is_not_remembered(
     screen = panel().open()
     screen.page.check("#remember")
 
-    screen.ask(refused).shows("#told", "No such key")
+    screen.ask(refused).shows("#message", "Unknown key")
 
     assert screen.page.evaluate("sessionStorage.length") == 0
 

@@ -76,7 +76,7 @@ def test_a_site_that_wants_the_users_id_says_that_it_is_missing(
 
     screen = panel(server.url).open().ask(key)
 
-    screen.shows("#told", "The user id is missing")
+    screen.shows("#message", "User ID required")
     screen.ask(key, user["id"]).shows(".figure", "$1.00")
 
 
@@ -88,7 +88,7 @@ def test_without_daily_figures_the_rest_shows_with_the_reason(
 
     screen = panel(server.url).open().ask(KEY)
 
-    screen.shows(".why", "this site keeps its logs where the service cannot read them")
+    screen.shows(".reason", "keeps its logs in a database that this service cannot read")
     screen.shows(".figure", "$750.00")
     screen.save("daily-elsewhere")
     screen.is_sound()
@@ -103,11 +103,11 @@ def test_daily_figures_that_take_too_long_can_be_asked_for_again(
 
     screen = panel(server.url).open().ask(KEY)
 
-    screen.shows(".why", "took too long to read, or their database is away")
+    screen.shows(".reason", "the query took too long or the database is unavailable")
     screen.shows(".figure", "$750.00")
     logs.write_bytes(Path(newapi.url.removeprefix("sqlite:///")).read_bytes())
     screen.press("Try again")
-    screen.shows("#days", "Nothing was used in these days.")
+    screen.shows("#days", "No usage in this period.")
 
 
 def test_a_subscription_shows_with_its_end(
@@ -144,11 +144,11 @@ def test_the_page_comes_up_while_the_database_is_away(
 
     html = ask(server.url, PAGE)
     screen = panel(server.url).open().ask(KEY)
-    screen.shows("#told", "The database is away")
+    screen.shows("#message", "Database unavailable")
     away.rename(database)
     screen.press("Try again")
 
     assert html.status == 200
     assert b"data-unit" not in html.body
     screen.shows(".figure", "750.00")
-    screen.shows(".overview .note", "The site's unit is not known just now")
+    screen.shows(".overview .note", "The unit of this site's amounts is unavailable")

@@ -19,7 +19,8 @@ PAGES = [
     "/v1/dashboard/billing",
     "/v1//dashboard/billing//",
 ]
-FILES = ["panel.css", "panel.js", "text.js", "chart.js", "icon.svg"]
+#: Every file in the static folder: the page must name each exactly once.
+FILES = sorted(path.name for path in (ROOT / "billing/web/panel/static").iterdir())
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "

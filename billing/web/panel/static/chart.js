@@ -1,8 +1,12 @@
-// Stacked bars by day in plain SVG: drawn to the pixel, read by pointer, finger or keyboard.
+// A chart of stacked bars, one for each day, in SVG: one reads it by pointer, touch or keyboard.
 
+// Pixels: the height is that of `.chart` in panel.css; the margins leave room for the labels.
 const HEIGHT = 220;
 const TOP = 12;
 const BOTTOM = 24;
+const CHARACTER = 7;
+const MIN_LABEL_DISTANCE = 52;
+const MAX_BAR = 44;
 
 const svg = (name, attributes, text) => {
   const node = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -11,10 +15,11 @@ const svg = (name, attributes, text) => {
   return node;
 };
 
-/** Round numbers from at most `low` to at least `high`, about five of them. */
+/** About five round numbers with equal steps, from at most `low` to at least `high`. */
 export function ticks(low, high) {
   const rough = (high - low) / 4 || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
+  // The small factors and terms below absorb the rounding errors of doubles.
   const step = [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= rough * 0.999999);
   const first = Math.floor(low / step + 1e-9);
   const last = Math.ceil(high / step - 1e-9);
@@ -22,11 +27,11 @@ export function ticks(low, high) {
 }
 
 /**
- * Draw into `box`, and again whenever its width changes. `days` are {timestamp, costs}, one cost for
- * each of `series`; `read(index)` tells the page which day is pointed at, null for none; `say(index)`
- * is that day in words.
+ * Draw into `box`, and again whenever its width changes. `days` are {timestamp, costs}, with one cost
+ * for each series, in the same order every day. `onPoint(index)` is called with the day pointed at,
+ * null for none; `describe(index)` returns the text that a screen reader says for a day.
  */
-export function draw(box, days, { amount, shortDay, label, read, say }) {
+export function draw(box, days, { amount, shortDay, label, onPoint, describe }) {
   let chosen = null;
   let marks = [];
 
@@ -40,23 +45,23 @@ export function draw(box, days, { amount, shortDay, label, read, say }) {
     chosen = index;
     marks.forEach((mark, each) => mark.classList.toggle("chosen", each === index));
     box.setAttribute("aria-valuenow", (index ?? days.length - 1) + 1);
-    box.setAttribute("aria-valuetext", say(index ?? days.length - 1));
-    read(index);
+    box.setAttribute("aria-valuetext", describe(index ?? days.length - 1));
+    onPoint(index);
   };
 
   function paint() {
     const width = box.clientWidth;
     if (!width) return;
     const up = days.map(({ costs }) => costs.reduce((sum, cost) => sum + Math.max(cost, 0), 0));
-    // Refunds can make a day's cost negative: those hang below the line.
+    // Refunds can make a day's cost negative: such bars go down from the zero line.
     const down = days.map(({ costs }) => costs.reduce((sum, cost) => sum + Math.min(cost, 0), 0));
     const scale = ticks(Math.min(0, ...down), Math.max(0, ...up));
     const low = scale[0];
     const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - low) / (scale.at(-1) - low));
     const labels = scale.map(amount);
-    const left = Math.min(10 + 7 * Math.max(...labels.map((each) => each.length)), width / 3);
+    const left = Math.min(10 + CHARACTER * Math.max(...labels.map((each) => each.length)), width / 3);
     const step = (width - left) / days.length;
-    const bar = Math.max(Math.min(step * 0.72, 44), Math.min(step, 1));
+    const bar = Math.max(Math.min(step * 0.72, MAX_BAR), Math.min(step, 1));
 
     const picture = svg("svg", { width, height: HEIGHT, "aria-hidden": "true" });
     scale.forEach((value, index) => {
@@ -65,7 +70,7 @@ export function draw(box, days, { amount, shortDay, label, read, say }) {
         svg("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" }, labels[index]),
       );
     });
-    const every = Math.ceil(52 / step);
+    const every = Math.ceil(MIN_LABEL_DISTANCE / step);
     marks = days.map(({ timestamp, costs }, index) => {
       const middle = left + step * (index + 0.5);
       const mark = svg("g", { class: "day" });
@@ -80,7 +85,7 @@ export function draw(box, days, { amount, shortDay, label, read, say }) {
         const [head, foot] = [y(Math.max(from, from + cost)), y(Math.min(from, from + cost))];
         mark.append(svg("rect", { x: middle - bar / 2, y: head, width: bar, height: foot - head, class: `s${place}` }));
       });
-      // Counted from today, so that the last day always has its label.
+      // Counted from the end, so that the last day always has a label.
       if ((days.length - 1 - index) % every === 0 && middle - left > 12) {
         const end = index === days.length - 1 && step < 40;
         picture.append(svg("text", { x: end ? width : middle, y: HEIGHT - 6, "text-anchor": end ? "end" : "middle" }, shortDay(timestamp)));
@@ -92,13 +97,13 @@ export function draw(box, days, { amount, shortDay, label, read, say }) {
     choose(chosen);
   }
 
-  const at = (event) => {
+  const dayAt = (event) => {
     const [first, last] = [marks[0].getBoundingClientRect(), marks.at(-1).getBoundingClientRect()];
     const share = (event.clientX - first.left) / (last.right - first.left);
     return share < 0 || share >= 1 ? null : Math.floor(share * days.length);
   };
-  box.addEventListener("pointermove", (event) => choose(at(event)));
-  box.addEventListener("pointerdown", (event) => choose(at(event)));
+  box.addEventListener("pointermove", (event) => choose(dayAt(event)));
+  box.addEventListener("pointerdown", (event) => choose(dayAt(event)));
   box.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && choose(null));
   box.addEventListener("blur", () => choose(null));
   box.addEventListener("keydown", (event) => {

@@ -1,16 +1,16 @@
-// What the page says, in both languages, and how it writes amounts, days and times.
+// The texts of the page in English and Chinese, and the formats of amounts, days and times.
 
 const english = {
   title: "Balance and usage",
   language: "中文",
-  lead: "What is left of a key, until when, and where it went.",
+  lead: "See the remaining balance, the expiry and the usage of a key.",
   key: "API key or access token",
-  keyHelp: "Sent to this site only, and only in a header; forgotten when the tab is closed or reloaded, unless you tick the box.",
-  user: "User id",
-  userHelp: "The user id is needed with an access token; leave it empty for an API key.",
+  keyHelp: "Sent only to this site, in a request header. Cleared when you close or reload the tab, unless you tick “Remember in this tab”.",
+  user: "User ID",
+  userHelp: "Required with an access token. Leave it empty for an API key.",
   show: "Show",
   remember: "Remember in this tab",
-  footer: "Days are UTC. Times are your own.",
+  footer: "Days are in UTC. Times are in your time zone.",
   loading: "Loading…",
   retry: "Try again",
   refresh: "Refresh",
@@ -31,7 +31,7 @@ const english = {
   expires: (when) => `Expires ${when}`,
   ended: (when) => `Expired ${when}`,
   units: { USD: "in US dollars", CNY: "in yuan", TOKENS: "in quota units", CUSTOM: "in the site's own unit" },
-  unitUnknown: "The site's unit is not known just now: these are plain figures. Reload the page to learn it.",
+  unitUnknown: "The unit of this site's amounts is unavailable, so they are shown without it. Reload the page to try again.",
 
   daily: "Usage by day",
   range: "Range",
@@ -39,9 +39,9 @@ const english = {
   from: "From",
   to: "To",
   apply: "Apply",
-  badRange: "Choose a first day and a last day that is not before it, 366 days at the most.",
-  nothing: "Nothing was used in these days.",
-  chart: "Usage by day: use the arrow keys to read each day",
+  badRange: "The last day must not be before the first day, and the range must not exceed 366 days.",
+  nothing: "No usage in this period.",
+  chart: "Usage by day. Use the arrow keys to move from day to day.",
   total: "Total",
   rest: "Other models",
   unnamed: "(no name)",
@@ -56,46 +56,47 @@ const english = {
   amount: "Amount",
   since: "Since",
   until: "Expiry",
-  kinds: { subscription: "Subscription", redemption: "Redeemed code", topup: "Top-up", credit: "Credit", account: "Everything else", token: "Key" },
+  kinds: { subscription: "Subscription", redemption: "Redeemed code", topup: "Top-up", credit: "Credit", account: "Other balance", token: "Key" },
   dash: "–",
 
   noDaily: {
-    elsewhere: "Daily figures are not to be had: this site keeps its logs where the service cannot read them. The figures above are complete.",
-    slow: "Daily figures took too long to read, or their database is away. The figures above are right.",
-    busy: (seconds) => `Daily figures: too many requests just now. Try again in ${seconds} s.`,
-    other: (status) => `Daily figures could not be read (${status}). The figures above are right.`,
+    elsewhere: "Daily usage is unavailable: this site keeps its logs in a database that this service cannot read. The figures above are not affected.",
+    slow: "Daily usage could not be read: the query took too long or the database is unavailable. The figures above are not affected.",
+    rateLimited: (seconds) => `Daily usage could not be read: too many requests. Try again in ${seconds} s.`,
+    defect: "Daily usage could not be shown: this page has an error. The figures above are not affected.",
+    other: (reason) => `Daily usage could not be read (${reason}). The figures above are not affected.`,
   },
 
   errors: {
-    empty: ["No key yet", "Paste an API key or an access token first."],
-    malformed: ["This is no key", "It has blanks or letters that no key has: perhaps more than the key was copied."],
-    badUser: ["This is no user id", "A user id is a whole number."],
-    invalid_api_key: ["No such key", "The site does not know it: check that it is whole and not deleted. An access token needs its user's id beside it."],
-    api_key_disabled: ["This key is switched off", "It exists, but somebody disabled it: enable it on the site, or use another."],
-    user_mismatch: ["Wrong user id", "The key belongs to another user: correct the id, or leave it empty for an API key."],
-    noUser: ["The user id is missing", "This site wants the id of the key's user beside every key."],
-    user_disabled: ["This user is disabled", "The key is right, but its user is switched off: ask the site's administrator."],
-    ip_not_allowed: ["Your address is not allowed", "The key may only be used from some addresses, and yours is not among them."],
+    empty: ["No key entered", "Paste an API key or an access token first."],
+    malformed: ["Invalid key", "It contains spaces or characters that no key has. Check that only the key was copied."],
+    badUser: ["Invalid user ID", "A user ID has digits only."],
+    invalid_api_key: ["Unknown key", "This site does not know the key. Check that it is complete and has not been deleted. An access token also needs its user ID."],
+    api_key_disabled: ["Key disabled", "The key exists but is disabled. Enable it on the site, or use another one."],
+    user_mismatch: ["Wrong user ID", "The key belongs to another user. Correct the user ID, or leave it empty for an API key."],
+    noUser: ["User ID required", "This site requires the user ID of the key's owner with every key."],
+    user_disabled: ["User disabled", "The key is valid, but its user is disabled. Contact the site's administrator."],
+    ip_not_allowed: ["IP address not allowed", "The key can be used only from certain IP addresses, and yours is not one of them."],
     rate_limited: ["Too many requests", (seconds) => `Nothing is wrong with the key. Try again in ${seconds} s.`],
-    database: ["The database is away", "The key was not judged, and no figure is known just now. This usually passes by itself."],
-    broken: ["The service cannot read its database", "Only the site's administrator can mend this; nothing is wrong with the key."],
-    service: ["The service is away", "It did not answer; nothing is known of the key or its figures. This usually passes by itself."],
-    offline: ["You are offline", "Your device has no connection. Try again when it is back."],
-    unexpected: ["An answer that makes no sense", (status, message) => `The site answered ${status}${message ? `: ${message}` : ", which is not this service's answer"}.`],
+    database: ["Database unavailable", "The key could not be checked, and no figures are available. This is usually temporary."],
+    broken: ["The service cannot read its database", "Only the site's administrator can fix this. Nothing is wrong with the key."],
+    service: ["Service unavailable", "The service did not respond, so the key could not be checked. This is usually temporary."],
+    offline: ["You are offline", "Your device has no network connection. Try again when it is back."],
+    unexpected: ["Unexpected response", (status, message) => `The site answered ${status}${message ? `: ${message}` : ", without the data that this page needs"}.`],
   },
 };
 
 const chinese = {
   title: "余额与用量",
   language: "English",
-  lead: "查看令牌的剩余额度、有效期和用量去向。",
+  lead: "查看令牌的剩余额度、有效期和用量明细。",
   key: "API 令牌或系统访问令牌",
-  keyHelp: "只发送给本站，且只放在请求头中；关闭或刷新标签页后即忘记，除非勾选“在此标签页中记住”。",
+  keyHelp: "只发送给本站，且只放在请求头中。关闭或刷新标签页后即清除，除非勾选“在此标签页中记住”。",
   user: "用户 ID",
-  userHelp: "使用系统访问令牌时须填写用户 ID；使用 API 令牌时留空。",
+  userHelp: "使用系统访问令牌时须填写；使用 API 令牌时留空。",
   show: "查看",
   remember: "在此标签页中记住",
-  footer: "日期按 UTC 划分，时刻按您所在的时区。",
+  footer: "日期按 UTC 划分，时间按您所在的时区显示。",
   loading: "加载中…",
   retry: "重试",
   refresh: "刷新",
@@ -116,7 +117,7 @@ const chinese = {
   expires: (when) => `${when}过期`,
   ended: (when) => `已于${when}过期`,
   units: { USD: "单位：美元", CNY: "单位：人民币元", TOKENS: "单位：额度点数", CUSTOM: "单位：本站自定" },
-  unitUnknown: "暂时无法得知本站的单位，以下为原始数字。刷新页面后可再次获取。",
+  unitUnknown: "暂时无法获取本站的金额单位，因此金额不带单位显示。刷新页面可重试。",
 
   daily: "每日用量",
   range: "时间范围",
@@ -124,8 +125,8 @@ const chinese = {
   from: "从",
   to: "到",
   apply: "应用",
-  badRange: "请选择起止日期：结束日期不能早于开始日期，最多 366 天。",
-  nothing: "这些天没有用量。",
+  badRange: "结束日期不能早于开始日期，范围最多 366 天。",
+  nothing: "该时间段内没有用量。",
   chart: "每日用量：用方向键逐日查看",
   total: "合计",
   rest: "其他模型",
@@ -141,36 +142,39 @@ const chinese = {
   amount: "额度",
   since: "开始",
   until: "到期",
-  kinds: { subscription: "订阅", redemption: "兑换码", topup: "充值", credit: "赠送额度", account: "其余", token: "令牌" },
+  kinds: { subscription: "订阅", redemption: "兑换码", topup: "充值", credit: "赠送额度", account: "其他余额", token: "令牌" },
   dash: "–",
 
   noDaily: {
-    elsewhere: "无法提供每日用量：本站的日志存放在服务读不到的地方。以上数字是完整的。",
-    slow: "每日用量读取超时，或其数据库暂时不可用。以上数字仍然正确。",
-    busy: (seconds) => `每日用量：请求过于频繁，请在 ${seconds} 秒后重试。`,
-    other: (status) => `每日用量读取失败（${status}）。以上数字仍然正确。`,
+    elsewhere: "无法提供每日用量：本站的日志存放在本服务无法读取的数据库中。以上数字不受影响。",
+    slow: "每日用量读取失败：查询超时或数据库暂时不可用。以上数字不受影响。",
+    rateLimited: (seconds) => `每日用量读取失败：请求过于频繁，请在 ${seconds} 秒后重试。`,
+    defect: "每日用量无法显示：本页面出错。以上数字不受影响。",
+    other: (reason) => `每日用量读取失败（${reason}）。以上数字不受影响。`,
   },
 
   errors: {
-    empty: ["还没有填写令牌", "请先粘贴 API 令牌或系统访问令牌。"],
-    malformed: ["这不是令牌", "其中有令牌不会包含的空格或字符，可能多复制了内容。"],
-    badUser: ["这不是用户 ID", "用户 ID 是一个整数。"],
-    invalid_api_key: ["没有这个令牌", "本站不认识它：请检查是否完整、是否已被删除。系统访问令牌须同时填写其用户 ID。"],
-    api_key_disabled: ["该令牌已被禁用", "令牌存在，但已被停用：请在本站启用它，或换一个令牌。"],
-    user_mismatch: ["用户 ID 不对", "该令牌属于另一位用户：请更正 ID；使用 API 令牌时可留空。"],
-    noUser: ["缺少用户 ID", "本站要求每个令牌都同时填写其用户 ID。"],
-    user_disabled: ["该用户已被禁用", "令牌没有错，但其用户已被停用：请联系本站管理员。"],
-    ip_not_allowed: ["您的地址不在允许范围内", "该令牌只允许从特定地址使用，而您的地址不在其中。"],
+    empty: ["尚未填写令牌", "请先粘贴 API 令牌或系统访问令牌。"],
+    malformed: ["令牌格式不正确", "其中包含令牌不会有的空格或字符，请检查是否多复制了内容。"],
+    badUser: ["用户 ID 格式不正确", "用户 ID 只包含数字。"],
+    invalid_api_key: ["令牌不存在", "本站没有这个令牌：请检查是否完整、是否已被删除。系统访问令牌须同时填写其用户 ID。"],
+    api_key_disabled: ["该令牌已被禁用", "令牌存在，但已被禁用：请在本站启用它，或换一个令牌。"],
+    user_mismatch: ["用户 ID 不匹配", "该令牌属于另一位用户：请更正用户 ID；使用 API 令牌时可留空。"],
+    noUser: ["缺少用户 ID", "本站要求使用每个令牌时都填写其所属用户的 ID。"],
+    user_disabled: ["该用户已被禁用", "令牌有效，但其用户已被禁用：请联系本站管理员。"],
+    ip_not_allowed: ["IP 地址不在允许范围内", "该令牌只允许从特定的 IP 地址使用，而您的地址不在其中。"],
     rate_limited: ["请求过于频繁", (seconds) => `令牌没有问题，请在 ${seconds} 秒后重试。`],
-    database: ["数据库暂时不可用", "尚未核对令牌，目前得不到任何数字。通常会自行恢复。"],
+    database: ["数据库暂时不可用", "无法核对令牌，也无法读取数字。通常会自行恢复。"],
     broken: ["服务无法读取数据库", "只有本站管理员能修复；令牌没有问题。"],
-    service: ["服务暂时不可用", "服务没有应答，令牌与数字均未知。通常会自行恢复。"],
+    service: ["服务暂时不可用", "服务没有响应，无法核对令牌。通常会自行恢复。"],
     offline: ["您已离线", "设备没有网络连接，请恢复后重试。"],
-    unexpected: ["无法理解的应答", (status, message) => `本站应答 ${status}${message ? `：${message}` : "，这不是本服务的应答"}。`],
+    unexpected: ["无法识别的响应", (status, message) => `本站返回 ${status}${message ? `：${message}` : "，其中没有本页面需要的数据"}。`],
   },
 };
 
-/** Seconds in each unit of time, and from how many on it is used. */
+export const texts = { en: english, zh: chinese };
+
+/** Seconds in each unit of time, its name, and the seconds from which on it is used. */
 const UNITS = [
   [31557600, "year", 63115200],
   [86400, "day", 172800],
@@ -178,14 +182,15 @@ const UNITS = [
   [60, "minute", 0],
 ];
 
-const wanted = navigator.languages ?? [navigator.language];
+/** The browser's languages, the preferred one first. */
+const accepted = navigator.languages ?? [navigator.language];
 
-/** The texts of one language, and its ways to write things. `money` is the page's data attributes. */
-export function wording(language, money) {
-  const t = language === "zh" ? chinese : english;
-  const locale = wanted.find((each) => each.startsWith(language)) ?? (language === "zh" ? "zh-CN" : "en");
-  const whole = money.unit === "TOKENS";
-  // Cents at least; of amounts below ten cents, two digits that say something.
+/** The texts `t` of a language, "en" or "zh", and its formats. `unitData`: the site's unit and symbol. */
+export function i18nFor(language, unitData) {
+  const t = texts[language];
+  const locale = accepted.find((each) => each.startsWith(language)) ?? (language === "zh" ? "zh-CN" : "en");
+  const whole = unitData.unit === "TOKENS";
+  // At least two decimals; amounts below 0.1 show two significant digits.
   const decimals = (size) => (size === 0 || size >= 0.1 ? 2 : Math.min(1 - Math.floor(Math.log10(size)), 12));
   const number = (size) =>
     new Intl.NumberFormat(locale, whole ? { maximumFractionDigits: 0 } : { minimumFractionDigits: 2, maximumFractionDigits: decimals(size) }).format(size);
@@ -198,9 +203,11 @@ export function wording(language, money) {
   const relative = new Intl.RelativeTimeFormat(locale, { numeric: "always" });
   return {
     t,
+    language,
+    // The texts are in simplified Chinese, whatever Chinese the formats follow.
     locale: language === "zh" ? "zh-CN" : locale,
-    // Sums of doubles carry noise in their last digits, which must not decide a rounding.
-    amount: (value) => `${value < 0 ? "−" : ""}${money.symbol ?? ""}${number(Number(Math.abs(value).toPrecision(14)))}`,
+    // Rounded to 14 digits first: the rounding errors of sums of doubles are in the digits after.
+    amount: (value) => `${value < 0 ? "−" : ""}${unitData.symbol ?? ""}${number(Number(Math.abs(value).toPrecision(14)))}`,
     share: (value) => percent.format(value),
     moment: (seconds) => moment.format(seconds * 1000),
     day: (seconds) => day.format(seconds * 1000),
@@ -213,5 +220,6 @@ export function wording(language, money) {
   };
 }
 
-export const firstLanguage = () =>
-  wanted.map((each) => each.slice(0, 2).toLowerCase()).find((each) => each === "zh" || each === "en") ?? "en";
+/** The first of the browser's languages that the page speaks, or English. */
+export const preferredLanguage = () =>
+  accepted.map((each) => each.slice(0, 2).toLowerCase()).find((each) => each === "zh" || each === "en") ?? "en";

@@ -1,0 +1,72 @@
+"""The texts in English and Chinese: the same keys, with the same values put into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.live.conftest import Site
+from tests.panel.conftest import Panel
+
+#: Every text by its path, such as "errors.empty.0". A function is called with numbered marks in
+#: place of its arguments, and with an empty string for the last: such texts may have two forms.
+FLATTEN = """async () => {
+    const { texts } = await import("./panel/text.js");
+    const flatten = (value, path) => {
+        if (typeof value === "string") return [[path, value]];
+        if (typeof value !== "function") {
+            return Object.entries(value).flatMap(([key, each]) => flatten(each, `${path}.${key}`));
+        }
+        const marks = Array.from({ length: value.length }, (_, index) => `{${index}}`);
+        return [
+            [`${path}(${marks})`, value(...marks)],
+            [`${path}(${marks.with(-1, "")})`, value(...marks.with(-1, ""))],
+        ];
+    };
+    return Object.entries(texts).map(([language, texts]) =>
+        [language, Object.fromEntries(flatten(texts, ""))]
+    );
+}"""
+
+MARKS = ("{0}", "{1}")
+
+Texts = dict[str, dict[str, str]]
+
+
+@pytest.fixture
+def texts(panel: Callable[..., Panel], site: Site) -> Texts:
+    """Every text by its language and path."""
+    pairs: list[tuple[str, dict[str, str]]] = panel().open().page.evaluate(FLATTEN)
+    return dict(pairs)
+
+
+def marks(texts: dict[str, str]) -> dict[str, list[str]]:
+    """The paths, and which arguments stand in their texts."""
+    return {path: [mark for mark in MARKS if mark in text] for path, text in texts.items()}
+
+
+def test_both_languages_have_the_same_texts_with_the_same_arguments(texts: Texts) -> None:
+    assert set(texts) == {"en", "zh"}
+    assert len(texts["en"]) > 80
+    assert marks(texts["en"]) == marks(texts["zh"])
+
+
+def test_no_text_is_empty_or_lacks_an_argument(texts: Texts) -> None:
+    for each in texts.values():
+        for path, text in each.items():
+            assert text.strip()
+            assert "undefined" not in text
+            assert [mark for mark in MARKS if mark in path] == [m for m in MARKS if m in text]
+
+
+def test_every_text_that_the_page_names_exists(
+    panel: Callable[..., Panel], site: Site, texts: Texts
+) -> None:
+    nodes: Any = panel().open().page.locator("[data-t]")
+
+    names = {node.get_attribute("data-t") for node in nodes.all()}
+
+    assert len(names) >= 9
+    assert {f".{name}" for name in names} <= set(texts["en"])
