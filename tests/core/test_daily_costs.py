@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import Billing, bearer
 from tests.support.gateways import KEY, Gateway
+from tests.support.servers import MariaDB
 
 DAY = 86400
 #: 2026-03-28, the day before Europe's clocks change, and three days before a month's end.
@@ -130,23 +131,20 @@ def test_rows_that_were_stamped_late_are_counted(newapi: Gateway) -> None:
     assert daily(answer) == {0: [("gpt-4o", 1.0)], 1: [("gpt-4o", 0.1)]}
 
 
-def test_logs_in_a_database_of_their_own_are_read_there(
-    newapi: Gateway, request: pytest.FixtureRequest, tmp_path: Any
-) -> None:
+def test_logs_in_a_database_of_their_own_are_read_there(newapi: Gateway, mariadb: MariaDB) -> None:
     newapi.user(id=1)
     newapi.token(1, id=2)
     log(newapi, 0, 1)
-    other = request.getfixturevalue("mariadb")
-    with other.database() as url:
+    with mariadb.database() as url:
         name = url.rpartition("/")[2]
-        other.execute(
+        mariadb.execute(
             "CREATE TABLE logs (id bigint PRIMARY KEY, user_id bigint, token_id bigint,"
             " created_at bigint, type bigint, model_name varchar(191), quota bigint)",
             database=name,
         )
         row = (1, 1, 2, START, 2, "elsewhere", 5000)
         marks = ", ".join(["%s"] * len(row))
-        other.execute(f"INSERT INTO logs VALUES ({marks})", *row, database=name)
+        mariadb.execute(f"INSERT INTO logs VALUES ({marks})", *row, database=name)
         client = newapi.client(LOG_DATABASE_URL=url)
 
         answer = client.get(query(), headers=bearer(KEY))
