@@ -26,7 +26,7 @@ import pymysql
 from bench.data import DAYS, END, mysql
 from billing import create_app
 from config import Settings
-from tests.support.servers import MariaDB
+from tests.support.mariadb import MariaDB
 
 #: The day after the last that is asked for.
 LAST = datetime.fromtimestamp(END, UTC) - timedelta(days=1)

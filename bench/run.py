@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.fill import fill
 from bench.servers import GRANIAN, GTHREAD, SYNC, Run, Server, Target, run, started
-from tests.support.servers import MariaDB, Nginx
+from tests.support.mariadb import MariaDB
+from tests.support.nginx import Nginx
 
 SUBSCRIPTION, USAGE = "/v1/dashboard/billing/subscription", "/v1/dashboard/billing/usage"
 LOGGING = [*SYNC, "--access-logfile=/dev/null"]

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.fill import PREFIX
-from tests.support.servers import ROOT, ask, environment, free_port, program, wait_for
+from tests.support.http_client import ask
+from tests.support.processes import ROOT, environment, free_port, program, wait_for
 
 KEYS = Path(__file__).with_name("keys.lua")
 CONNECTIONS = 16

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Billing
-from tests.support.servers import ROOT, MariaDB, environment, wait_for
+from tests.support.application import Billing
+from tests.support.mariadb import MariaDB
+from tests.support.processes import ROOT, environment, wait_for
 
 FLASK = str(Path(sys.executable).with_name("flask"))
 

@@ -8,7 +8,8 @@ from unittest import mock
 
 import pytest
 
-from tests.conftest import Billing, bearer
+from tests.support.application import Billing
+from tests.support.http_client import bearer
 
 SUBSCRIPTION = "/v1/dashboard/billing/subscription"
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Billing
-from tests.support.servers import ROOT, environment, flask
+from tests.support.application import Billing
+from tests.support.processes import ROOT, environment, flask
 
 GOOD = {"token_id": 1, "model": "m", "quota": 7}
 

@@ -6,7 +6,8 @@ import re
 import time
 from unittest import mock
 
-from tests.conftest import Billing, bearer
+from tests.support.application import Billing
+from tests.support.http_client import bearer
 
 SUBSCRIPTION = "/v1/dashboard/billing/subscription"
 

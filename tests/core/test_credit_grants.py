@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.conftest import Billing, bearer
+from tests.support.application import Billing
 from tests.support.gateways import KEY, Gateway
+from tests.support.http_client import bearer
 
 GRANTS = "/dashboard/billing/credit_grants"
 NOW = int(time.time())

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Billing, bearer
+from tests.support.application import Billing
 from tests.support.gateways import KEY, Gateway
-from tests.support.servers import MariaDB
+from tests.support.http_client import bearer
+from tests.support.mariadb import MariaDB
 
 DAY = 86400
 #: 2026-03-28, the day before Europe's clocks change, and three days before a month's end.

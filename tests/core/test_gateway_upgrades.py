@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import bearer
-from tests.support.gateways import KEY, Gateway, opened
+from tests.support.gateways import KEY, Gateway, open_gateway
+from tests.support.http_client import bearer
 
 USAGE = "/v1/dashboard/billing/usage"
 
 
-def due(client: object) -> None:
+def expire_options_cache(client: object) -> None:
     """As if `OPTIONS_REFRESH` seconds had passed."""
     service = client.application.extensions["billing"]  # type: ignore[attr-defined]
     service._options_expire_at = 0.0
@@ -42,7 +42,7 @@ def test_an_allow_list_that_comes_with_an_upgrade_is_obeyed(newapi: Gateway) -> 
     newapi.execute('ALTER TABLE "tokens" ADD COLUMN "allow_ips" varchar(191)')
     newapi.execute('UPDATE "tokens" SET "allow_ips" = \'10.0.0.1\'')
 
-    due(client)
+    expire_options_cache(client)
     after = client.get(USAGE, headers=bearer(KEY))
 
     assert (before.status_code, after.status_code) == (200, 403)
@@ -66,7 +66,7 @@ def test_subscriptions_that_come_with_an_upgrade_count(newapi: Gateway) -> None:
         start_time=0,
     )
 
-    due(client)
+    expire_options_cache(client)
     after = client.get("/dashboard/billing/subscription", headers=bearer(KEY))
 
     assert (before.json["hard_limit_usd"], after.json["hard_limit_usd"]) == (1000, 1050)
@@ -87,7 +87,7 @@ def test_narrow_columns_of_old_databases_are_read(newapi: Gateway) -> None:
 def test_no_statement_holds_a_gateways_file_for_more_than_two_seconds(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    with opened(request, "newapi", "sqlite") as gateway:
+    with open_gateway(request, "newapi", "sqlite") as gateway:
         gateway.token(gateway.user(id=1))
         gateway.execute(
             "INSERT INTO logs (user_id, token_id, type, created_at, model_name, quota)"
@@ -118,7 +118,7 @@ def test_no_statement_holds_a_gateways_file_for_more_than_two_seconds(
 def test_a_file_locked_by_its_gateway_is_a_503_and_then_answers(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    with opened(request, "oneapi", "sqlite") as gateway:
+    with open_gateway(request, "oneapi", "sqlite") as gateway:
         gateway.token(gateway.user())
         client = gateway.client(DATABASE_TIMEOUT="0.3")
         gateway.execute("BEGIN EXCLUSIVE")

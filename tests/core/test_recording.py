@@ -10,7 +10,8 @@ import pytest
 from billing.core.recording import RecordResult, Usage, record
 from billing.database import schema
 from billing.database.connection import Database
-from tests.conftest import Billing, bearer
+from tests.support.application import Billing
+from tests.support.http_client import bearer
 
 AT = 1_700_000_000
 HOUR = AT - AT % 3600

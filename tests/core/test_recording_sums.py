@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.core.recording import Usage
-from tests.conftest import Billing
 from tests.core.test_recording import HOUR, recorded
-from tests.support.servers import MariaDB
+from tests.support.application import Billing
+from tests.support.mariadb import MariaDB
 
 usages = st.builds(
     Usage,

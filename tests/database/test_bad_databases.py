@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Billing
-from tests.support.servers import MariaDB
+from tests.support.application import Billing
+from tests.support.mariadb import MariaDB
 
 WRONG = [
     "user list",

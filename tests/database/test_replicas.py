@@ -17,9 +17,9 @@ from flask import Flask
 
 from billing.database.connection import Database, TableColumns
 from config import database_url
-from tests.support.clusters import MariaDBPair, PostgreSQLPair
 from tests.support.gateways import Gateway
-from tests.support.servers import free_port, wait_for
+from tests.support.processes import free_port, wait_for
+from tests.support.replicas import MariaDBPair, PostgreSQLPair
 
 PAIRS = {"mysql": MariaDBPair, "postgresql": PostgreSQLPair}
 

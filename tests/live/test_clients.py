@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import SUBSCRIPTION, USAGE, Site
-from tests.support.servers import Answer
+from tests.support.http_client import Answer
+from tests.support.site import SUBSCRIPTION, USAGE, Site
 
 NUMBER = (int, float)
 TODAY = datetime.datetime.now(datetime.UTC).date()

@@ -17,12 +17,14 @@ import pytest
 from billing.database.connection import Database, TableColumns
 from billing.database.dialects.base import Access
 from config import database_url
-from tests.conftest import Billing, bearer
 from tests.database.test_concurrency import RECORD, together
-from tests.live.cluster_load import TIMEOUT, Import, agree, web
-from tests.live.conftest import USAGE
-from tests.support.clusters import Galera
-from tests.support.servers import Gunicorn, free_port, freeze, wait_for
+from tests.support.application import Billing
+from tests.support.cluster_load import NODE_TIMEOUT, Import, agree, web
+from tests.support.galera import Galera
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import bearer
+from tests.support.processes import free_port, freeze, wait_for
+from tests.support.site import USAGE
 
 Answering = Callable[[str, Access], Callable[[], tuple[int, int]]]
 
@@ -51,7 +53,7 @@ def answering() -> Iterator[Answering]:
     with ExitStack() as stack:
 
         def open_handle(url: str, access: Access) -> Callable[[], tuple[int, int]]:
-            database = Database(database_url(url), TIMEOUT, access)
+            database = Database(database_url(url), NODE_TIMEOUT, access)
             stack.callback(database.close)
 
             def answered() -> tuple[int, int]:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Request, expect
 
-from tests.live.conftest import Site
 from tests.panel.conftest import PAGE, Panel
+from tests.support.site import Site
 
 KEPT = """async () => JSON.stringify([
     Object.entries(sessionStorage), Object.entries(localStorage), document.cookie,

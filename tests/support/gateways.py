@@ -143,7 +143,7 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def opened(request: pytest.FixtureRequest, flavour: str, kind: str) -> Iterator[Gateway]:
+def open_gateway(request: pytest.FixtureRequest, flavour: str, kind: str) -> Iterator[Gateway]:
     """An empty gateway's database on that kind of server."""
     with contextlib.ExitStack() as stack:
         connection: Any

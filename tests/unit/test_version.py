@@ -5,8 +5,8 @@ from __future__ import annotations
 import tomllib
 
 from billing.version import VERSION
-from tests.conftest import Billing
-from tests.support.servers import ROOT
+from tests.support.application import Billing
+from tests.support.processes import ROOT
 
 
 def test_the_version_of_pyproject_is_shown_everywhere(sqlite_billing: Billing) -> None:

@@ -9,7 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from billing.database.models import Token, User
-from tests.conftest import Billing, bearer
+from tests.support.application import Billing
+from tests.support.http_client import bearer
 
 PREFIXES = ["/dashboard/billing", "/v1/dashboard/billing"]
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tests.conftest import Billing, bearer
-from tests.support.servers import Gunicorn
+from tests.support.application import Billing
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import bearer
 
 DAY = 86400
 #: 2026-11-01.

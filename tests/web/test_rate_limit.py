@@ -9,8 +9,11 @@ from collections.abc import Iterator
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.conftest import Billing, bearer
-from tests.support.servers import Gunicorn, Redis, ask, wait_for
+from tests.support.application import Billing
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import ask, bearer
+from tests.support.processes import wait_for
+from tests.support.redis import Redis
 
 USAGE = "/v1/dashboard/billing/usage"
 
