@@ -72,7 +72,8 @@ def compare(name: str, url: str, query: Query, day: str, pairs: int) -> None:
             def straight(sql: str = sql) -> None:
                 query(sql)
 
-            ask(), straight()
+            ask()
+            straight()
             ours, theirs = [], []
             for number in range(pairs):
                 if number % 2:

@@ -51,7 +51,10 @@ class Stage:
             fill(url, tokens)
 
     def _serve(self, command: list[str], app: str, workers: int = 2, **env: str) -> Server:
-        return self._stack.enter_context(started(command, app, workers, self._folder, **env))
+        server: Server = self._stack.enter_context(
+            started(command, app, workers, self._folder, **env)
+        )
+        return server
 
     def _ours(self, command: list[str], database: str, workers: int = 2, **env: str) -> Server:
         url = self._urls[database]

@@ -19,7 +19,7 @@ KEYS = Path(__file__).with_name("keys.lua")
 CONNECTIONS = 16
 _TICKS = os.sysconf("SC_CLK_TCK")
 
-SYNC = ["gunicorn", "--config=bench/gunicorn.conf.py"]
+SYNC = ["gunicorn", "--config=bench/bare_gunicorn.py"]
 GTHREAD = [*SYNC, "--worker-class=gthread", "--threads=4", "--keep-alive=60"]
 GRANIAN = ["granian", "--interface=wsgi", "--blocking-threads=1", "--log-level=warning"]
 

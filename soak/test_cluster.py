@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import accumulate, count, cycle, product
 from pathlib import Path
 from typing import Any
@@ -199,7 +200,7 @@ def compare(
         )
 
     for node in cluster.nodes:
-        wait_for(lambda node=node: same(node), "every line once on every node")
+        wait_for(partial(same, node), "every line once on every node")
 
 
 def watch(callers: ClusterLoad, token_id: int, given: list[list[dict[str, Any]]]) -> None:

@@ -21,7 +21,6 @@ from tests.support.background_load import LONGEST, RIGHT, STARTING, TIMEOUT, Bac
 from tests.support.gateways import KEY, Gateway
 from tests.support.gunicorn import Gunicorn
 from tests.support.mariadb import MariaDB
-from tests.support.processes import freeze, wait_for
 from tests.support.site import prepared
 
 Start = Callable[..., Gunicorn]
@@ -42,10 +41,9 @@ def _restart(mariadb: MariaDB) -> None:
 
 
 def _freeze(mariadb: MariaDB) -> None:
-    assert mariadb.process is not None
-    freeze(mariadb.process.pid)
+    mariadb.freeze()
     time.sleep(4)
-    mariadb.process.send_signal(signal.SIGCONT)
+    mariadb.resume()
 
 
 def test_mariadb_is_stopped_frozen_and_cut_off(
@@ -130,14 +128,12 @@ def test_workers_are_killed_and_reloaded(
             before = server.workers()
             os.kill(before[0], signal.SIGKILL)
             killed += 1
-            wait_for(
-                lambda gone=before[0]: gone not in server.workers() and len(server.workers()) == 2,
-                "another worker",
-            )
+            server.wait_for_successor(before[0])
             drill.recovered()
             before = server.workers()
             server.process.send_signal(signal.SIGHUP)
-            wait_for(lambda old=set(before): old.isdisjoint(server.workers()), "new workers")
+            for worker in before:
+                server.wait_for_successor(worker)
             drill.recovered()
 
     drill.check(lost=True, longest=LONGEST + STARTING)

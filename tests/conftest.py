@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def needs_server(item: pytest.Item) -> bool:
     if not isinstance(item, pytest.Function):
         return False
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    kinds = [parameters[name] for name in DATABASE_FIXTURES.intersection(parameters)]
+    kinds = [str(parameters[name]) for name in DATABASE_FIXTURES.intersection(parameters)]
     return bool(SERVER_FIXTURES.intersection(item.fixturenames)) or any(
         "sqlite" not in kind for kind in kinds
     )
@@ -127,13 +127,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("server")
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail a skipped test in CI, and everywhere one that needs no server."""
-    outcome = yield
-    report = outcome.get_result()
+    report = yield
     if report.skipped and (IN_CI or "server" not in item.keywords):
         report.outcome = "failed"
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -43,11 +43,12 @@ def _sums(path: Path) -> tuple[Any, ...]:
     """What the two balances began with, what the logs miss, and SQLite's own check."""
     connection = sqlite3.connect(path)
     try:
-        return connection.execute(
+        row: tuple[Any, ...] = connection.execute(
             "SELECT remain_quota + tokens.used_quota, quota + users.used_quota, tokens.used_quota"
             " - (SELECT coalesce(sum(quota), 0) FROM logs WHERE type = 2), integrity_check"
             " FROM users, tokens, pragma_integrity_check"
         ).fetchone()
+        return row
     finally:
         connection.close()
 

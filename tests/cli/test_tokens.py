@@ -23,7 +23,7 @@ def status(billing: Billing, key: str, address: str = "127.0.0.1") -> int:
 
 
 def limits(billing: Billing, key: str) -> tuple[float, int]:
-    body = billing.client().get(SUBSCRIPTION, headers=bearer(key)).json
+    body = billing.client().get(SUBSCRIPTION, headers=bearer(key)).get_json()
     return body["hard_limit_usd"], body["access_until"]
 
 

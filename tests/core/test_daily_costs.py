@@ -202,8 +202,8 @@ def test_a_bad_date_is_named(sqlite_billing: Billing, parameters: str, param: st
     )
 
     assert answer.status_code == 400
-    assert answer.json["error"]["type"] == "invalid_request_error"
-    assert answer.json["error"]["param"] == param
+    assert answer.get_json()["error"]["type"] == "invalid_request_error"
+    assert answer.get_json()["error"]["param"] == param
 
 
 @pytest.mark.parametrize(
@@ -223,8 +223,8 @@ def test_good_dates_give_every_day(sqlite_billing: Billing, parameters: str, day
         f"{USAGE}?include=daily_costs&{parameters}", headers=headers
     )
 
-    assert len(answer.json["daily_costs"]) == days
-    assert answer.json["period_usage"] == 0
+    assert len(answer.get_json()["daily_costs"]) == days
+    assert answer.get_json()["period_usage"] == 0
 
 
 def test_without_include_no_date_is_looked_at(sqlite_billing: Billing) -> None:
@@ -278,7 +278,9 @@ def test_the_days_are_those_of_a_brute_force_sum(
         ]
         for day, sums in expected.items()
     }
-    assert answer.json["period_usage"] == 100 * sum(sum(d.values()) for d in expected.values())
+    assert answer.get_json()["period_usage"] == 100 * sum(
+        sum(d.values()) for d in expected.values()
+    )
 
 
 def test_names_that_a_collation_takes_for_one_are_told_apart(gateway: Gateway) -> None:
@@ -305,4 +307,4 @@ def test_odd_rows_stay_within_the_sums(newapi: Gateway) -> None:
     first = newapi.client().get(dawn, headers=bearer(KEY))
 
     assert daily(days) == {0: [("", 0.2)]}
-    assert first.json["period_usage"] == 0
+    assert first.get_json()["period_usage"] == 0

@@ -88,7 +88,7 @@ def test_a_number_that_is_none_counts_as_absent_and_is_logged_once(
         client.application.extensions["billing"]._options_expire_at = 0.0
         client.get("/dashboard/billing/usage", headers=headers)
 
-    assert first.json["total_usage"] == 0.05
+    assert first.get_json()["total_usage"] == 0.05
     assert caplog.messages == [
         "the gateway's option for QUOTA_PER_UNIT is no number above 0: ignored"
     ]

@@ -69,7 +69,7 @@ def test_subscriptions_that_come_with_an_upgrade_count(newapi: Gateway) -> None:
     expire_options_cache(client)
     after = client.get("/dashboard/billing/subscription", headers=bearer(KEY))
 
-    assert (before.json["hard_limit_usd"], after.json["hard_limit_usd"]) == (1000, 1050)
+    assert (before.get_json()["hard_limit_usd"], after.get_json()["hard_limit_usd"]) == (1000, 1050)
 
 
 def test_narrow_columns_of_old_databases_are_read(newapi: Gateway) -> None:

@@ -165,7 +165,7 @@ def test_within_a_batch_too(ready: Billing) -> None:
         {"at": AT + 1},
     ],
 )
-def test_a_request_id_with_other_content_is_refused(ready: Billing, change: dict) -> None:
+def test_a_request_id_with_other_content_is_refused(ready: Billing, change: dict[str, Any]) -> None:
     ready.token()
     use = Usage(1, "m", 5, at=AT, request_id="r")
     recorded(ready, use)

@@ -144,7 +144,7 @@ def test_a_busy_gateway_loses_nothing_beside_us(
         limits = set()
         while writer.poll() is None:
             answer = client.get("/dashboard/billing/subscription", headers=BEARER)
-            limits.add((answer.status_code, answer.json["hard_limit_usd"]))
+            limits.add((answer.status_code, answer.get_json()["hard_limit_usd"]))
         commits = int(writer.communicate()[0])
 
         after = gateway.dump()

@@ -93,7 +93,8 @@ def _int64(value: object) -> int:
 
 def _float64(value: object) -> float:
     """What Go's encoding/json puts into a float64: it fails on a string or null."""
-    assert type(value) in NUMBER
+    assert isinstance(value, NUMBER)
+    assert not isinstance(value, bool)
     return float(value)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import sys
 import time
@@ -23,7 +22,7 @@ from tests.support.cluster_load import NODE_TIMEOUT, Import, agree, web
 from tests.support.galera import Galera
 from tests.support.gunicorn import Gunicorn
 from tests.support.http_client import bearer
-from tests.support.processes import free_port, freeze, wait_for
+from tests.support.processes import free_port, wait_for
 from tests.support.site import USAGE
 
 Answering = Callable[[str, Access], Callable[[], tuple[int, int]]]
@@ -120,12 +119,12 @@ def test_a_frozen_node_is_left_within_one_request_and_let_alone(
     first, second, _ = galera.nodes
     ask_on = answering(clustered.env["DATABASE_URL"], "read")
     before, _ = ask_on()
-    freeze(first.process.pid)
+    first.freeze()
     try:
         meanwhile, _ = ask_on()
         then, later = ask_on(), ask_on()
     finally:
-        first.process.send_signal(signal.SIGCONT)
+        first.resume()
         galera.wait_until_whole()
 
     assert (before, meanwhile) == (first.port, second.port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import Any
 
 import pymysql
 import pytest
@@ -134,7 +135,7 @@ class Failing:
         ):
             self._execute(statement)
 
-    def _execute(self, sql: str, *parameters: object) -> list[tuple]:
+    def _execute(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         return self.mariadb.execute(sql, *parameters, database=self.name)
 
     def up_to(self, connection: int) -> None:

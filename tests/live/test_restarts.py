@@ -51,10 +51,7 @@ def test_a_killed_worker_is_replaced_and_costs_no_more_than_its_request(
         for _ in range(3):
             worker = server.workers()[0]
             os.kill(worker, signal.SIGKILL)
-            wait_for(
-                lambda gone=worker: gone not in server.workers() and len(server.workers()) == 2,
-                "another worker",
-            )
+            server.wait_for_successor(worker)
             drill.recovered()
 
     drill.check(lost=True, longest=LONGEST + STARTING)

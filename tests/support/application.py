@@ -50,7 +50,7 @@ class Billing:
     def token(self, user: str = "alice", *options: str) -> dict[str, Any]:
         return remember(self.json("token", "add", user, *options))
 
-    def execute(self, sql: str, *parameters: object) -> list[tuple]:
+    def execute(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Change rows in ways that no command does."""
         database = Database(self.app.extensions["billing"].settings.database_url, 10, "write")
         try:

@@ -109,6 +109,7 @@ class Import:
         while not (self._ended.wait(0.05) and len(self.given) % 1000 == 0):
             some = list(islice(self._lines, 100))
             self.given += some
+            assert self.process.stdin is not None
             self.process.stdin.write("".join(f"{json.dumps(line)}\n" for line in some))
             self.process.stdin.flush()
 
@@ -129,7 +130,7 @@ class Import:
 def web(
     billing: Billing, gunicorn: Callable[..., Gunicorn], folder: Path, key: str
 ) -> Iterator[ClusterLoad]:
-    """ClusterLoad of nginx in front of two web nodes."""
+    """Callers of nginx in front of two web nodes."""
     sockets = [folder / "a.sock", folder / "b.sock"]
     for path in sockets:
         gunicorn({**billing.env, "DATABASE_TIMEOUT": str(NODE_TIMEOUT)}, f"--bind=unix:{path}")

@@ -74,6 +74,15 @@ class Gunicorn:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(pid) for pid in children.read_text().split()]
 
+    def wait_for_successor(self, worker: int) -> None:
+        """Wait until `worker` has ended and as many as before are there."""
+
+        def replaced() -> bool:
+            workers = self.workers()
+            return worker not in workers and len(workers) == self._workers
+
+        wait_for(replaced, "another worker")
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()

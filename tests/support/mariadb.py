@@ -12,11 +12,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pymysql
 
-from tests.support.processes import VERSIONS, free_port, program, wait_for
+from tests.support.processes import VERSIONS, free_port, freeze, program, wait_for
 from tests.support.secrets import SECRETS
 
 
@@ -95,6 +96,16 @@ class MariaDB:
             self.process.wait(60)
             self.process = None
 
+    def freeze(self) -> None:
+        """Stop its process: it stays, and answers nobody."""
+        assert self.process is not None
+        freeze(self.process.pid)
+
+    def resume(self) -> None:
+        """Wake a frozen server."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """As a power cut ends it."""
         if self.process is not None:
@@ -112,7 +123,9 @@ class MariaDB:
             ssl_disabled=True,
         )
 
-    def execute(self, sql: str, *parameters: object, database: str | None = None) -> list[tuple]:
+    def execute(
+        self, sql: str, *parameters: object, database: str | None = None
+    ) -> list[tuple[Any, ...]]:
         """Run one statement as root."""
         with self.connect(database) as connection, connection.cursor() as cursor:
             cursor.execute(sql, parameters)

@@ -64,7 +64,9 @@ class PostgreSQL:
             self.process.wait(60)
             self.process = None
 
-    def execute(self, sql: str, *parameters: object, database: str = "postgres") -> list[tuple]:
+    def execute(
+        self, sql: str, *parameters: object, database: str = "postgres"
+    ) -> list[tuple[Any, ...]]:
         """Run one statement as the superuser."""
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             cursor = connection.execute(sql, parameters or None)

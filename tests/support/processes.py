@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psycopg
 import pymysql
@@ -84,9 +84,9 @@ def environment(env: dict[str, str]) -> dict[str, str]:
     return {**kept, "PATH": f"{folder}:{kept.get('PATH', '')}", "PYTHONUTF8": "1", **env}
 
 
-def flask(env: dict[str, str], *arguments: str, **more: object) -> subprocess.CompletedProcess:
+def flask(env: dict[str, str], *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
     """Run `flask …` as an operator does."""
-    return subprocess.run(
+    ended: subprocess.CompletedProcess[str] = subprocess.run(
         [str(Path(sys.executable).with_name("flask")), *arguments],
         cwd=ROOT,
         env=environment(env),
@@ -95,3 +95,4 @@ def flask(env: dict[str, str], *arguments: str, **more: object) -> subprocess.Co
         timeout=120,
         **more,
     )
+    return ended

@@ -99,4 +99,4 @@ def prepared(billing: Billing) -> str:
     billing.user("alice")
     token = billing.token("alice", "--quota", "50000000")
     billing.run("usage", "record", str(token["id"]), "--model", "m", "--quota", "12500000")
-    return token["key"]
+    return str(token["key"])

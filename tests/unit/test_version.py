@@ -14,7 +14,7 @@ def test_the_version_of_pyproject_is_shown_everywhere(sqlite_billing: Billing) -
     client = sqlite_billing.client(METRICS="true")
 
     shown = sqlite_billing.json("version")["billing"]
-    described = client.get("/openapi.json").json["info"]["version"]
+    described = client.get("/openapi.json").get_json()["info"]["version"]
     metrics = client.get("/metrics").text
 
     assert stated == VERSION == shown == described

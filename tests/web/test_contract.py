@@ -198,7 +198,7 @@ def test_a_null_status_counts_as_switched_off(billing: Billing, token: dict[str,
 
     answer = billing.client().get(f"{PREFIXES[0]}/usage", headers=bearer(token["key"]))
 
-    assert (answer.status_code, answer.json["error"]["code"]) == (401, "api_key_disabled")
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (401, "api_key_disabled")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -23,7 +21,7 @@ from config import DatabaseURL, Settings
 from tests.support.application import Billing, TwoUsers
 from tests.support.http_client import bearer
 from tests.support.mariadb import MariaDB
-from tests.support.processes import free_port, freeze, wait_for
+from tests.support.processes import free_port, wait_for
 
 SUBSCRIPTION = "/v1/dashboard/billing/subscription"
 USAGE = "/v1/dashboard/billing/usage"
@@ -63,12 +61,11 @@ def mariadb_locked(two_users: TwoUsers, request: pytest.FixtureRequest) -> Itera
 @contextlib.contextmanager
 def mariadb_frozen(_: TwoUsers, request: pytest.FixtureRequest) -> Iterator[None]:
     mariadb: MariaDB = request.getfixturevalue("mariadb")
-    assert mariadb.process is not None
-    freeze(mariadb.process.pid)
+    mariadb.freeze()
     try:
         yield
     finally:
-        os.kill(mariadb.process.pid, signal.SIGCONT)
+        mariadb.resume()
 
 
 BODIES = {

@@ -98,7 +98,7 @@ def test_the_workers_files_do_not_grow_in_number_and_go_with_the_server(
     for _ in range(3):
         (worker,) = server.workers()
         os.kill(worker, signal.SIGKILL)
-        wait_for(lambda gone=worker: server.workers() not in ([], [gone]), "a new worker")
+        server.wait_for_successor(worker)
         wait_for(lambda: scraped(server), "its answer")
     server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: "Handling signal: hup" in server.log, "the reload")

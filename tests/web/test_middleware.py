@@ -265,7 +265,7 @@ def test_the_language_preferred_of_the_two_is_spoken(
     answer = sqlite_billing.client().get("/nowhere", headers={"Accept-Language": header})
 
     messages = {"zh": "没有这个路径", "en": "no such path"}
-    assert answer.json["error"]["message"] == messages[language]
+    assert answer.get_json()["error"]["message"] == messages[language]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from werkzeug.test import TestResponse
@@ -87,7 +87,7 @@ def _shared(server: Gunicorn) -> list[int]:
 
 
 def test_workers_that_share_a_redis_share_the_count(
-    sqlite_billing: Billing, redis: Redis, gunicorn
+    sqlite_billing: Billing, redis: Redis, gunicorn: Callable[..., Gunicorn]
 ) -> None:
     shared = {"RATE_LIMIT": "10 per hour", "RATE_LIMIT_STORAGE": redis.url}
 
