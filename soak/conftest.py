@@ -15,6 +15,7 @@ from tests.conftest import (  # noqa: F401
     pytest_collection_modifyitems,
     pytest_runtest_makereport,
     sqlite_billing,
+    sqlite_file,
 )
 from tests.live.conftest import callers, on_mariadb, site, url  # noqa: F401
 from tests.support.background_load import BackgroundLoad
