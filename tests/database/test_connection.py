@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from peewee import SQL
 
-from billing.database.connection import Database, QueryBuilder
+from billing.database.columns import QueryBuilder
+from billing.database.connection import Database
 from billing.errors import DatabaseUnavailable
 from tests.support.application import Billing, TwoUsers, error_code
 from tests.support.http_client import bearer

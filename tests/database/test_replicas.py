@@ -15,7 +15,8 @@ import pymysql
 import pytest
 from flask import Flask
 
-from billing.database.connection import Database, TableColumns
+from billing.database.columns import TableColumns
+from billing.database.connection import Database
 from config import database_url
 from tests.support.gateways import Gateway
 from tests.support.processes import free_port, wait_for

@@ -13,7 +13,8 @@ from pathlib import Path
 import peewee
 import pytest
 
-from billing.database.connection import Database, TableColumns
+from billing.database.columns import TableColumns
+from billing.database.connection import Database
 from billing.database.dialects.base import Access
 from config import database_url
 from tests.database.test_concurrency import RECORD, together

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -80,7 +79,7 @@ def test_a_stop_lets_the_request_in_hand_be_answered(
         )
         wait_for(lambda: mariadb.execute(waits, name), "the request to wait", 10)
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+        wait_for(lambda: "Handling signal: term" in server.log, "the stop")
         cursor.execute("UNLOCK TABLES")
     waiting.join()
 

@@ -7,7 +7,8 @@ import hashlib
 import itertools
 import re
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from billing import create_app
+from billing.core.service import Service
 from config import Settings
 
 SCHEMA = Path(__file__).parent / "schema"
@@ -113,15 +115,16 @@ class Gateway:
     def option(self, key: str, value: str) -> None:
         self.insert("options", key=key, value=value)
 
-    def app(self, **env: str) -> Flask:
-        made = create_app(
-            Settings.from_env({"BILLING_MODE": "attached", "DATABASE_URL": self.url, **env})
-        )
-        self.apps.append(made)
-        return made
+    def app(self, now: Callable[[], float] = time.monotonic, /, **env: str) -> Flask:
+        """An application with those variables, by whose clock options and columns grow old."""
+        settings = Settings.from_env({"BILLING_MODE": "attached", "DATABASE_URL": self.url, **env})
+        app = create_app(settings)
+        app.extensions["billing"] = Service(settings, now)
+        self.apps.append(app)
+        return app
 
-    def client(self, **env: str) -> FlaskClient:
-        return self.app(**env).test_client()
+    def client(self, now: Callable[[], float] = time.monotonic, /, **env: str) -> FlaskClient:
+        return self.app(now, **env).test_client()
 
     def read(self, what: str, key: str = KEY, **env: str) -> Any:
         """What a fresh service answers a token, which must be a 200."""
