@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import re
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -115,15 +114,16 @@ class Gateway:
     def option(self, key: str, value: str) -> None:
         self.insert("options", key=key, value=value)
 
-    def app(self, now: Callable[[], float] = time.monotonic, /, **env: str) -> Flask:
-        """An application with those variables, by whose clock options and columns grow old."""
+    def app(self, now: Callable[[], float] | None = None, /, **env: str) -> Flask:
+        """An application with those variables; `now` is the clock by which its caches expire."""
         settings = Settings.from_env({"BILLING_MODE": "attached", "DATABASE_URL": self.url, **env})
         app = create_app(settings)
-        app.extensions["billing"] = Service(settings, now)
+        if now is not None:
+            app.extensions["billing"] = Service(settings, now)
         self.apps.append(app)
         return app
 
-    def client(self, now: Callable[[], float] = time.monotonic, /, **env: str) -> FlaskClient:
+    def client(self, now: Callable[[], float] | None = None, /, **env: str) -> FlaskClient:
         return self.app(now, **env).test_client()
 
     def read(self, what: str, key: str = KEY, **env: str) -> Any:
