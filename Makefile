@@ -1,6 +1,8 @@
 # The targets below; `make` alone lists them.
 PYTHON ?= python3
-LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --upgrade
+# UPGRADE=1: take the newest releases that the ranges allow, and not only what is missing.
+LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header $(if $(UPGRADE),--upgrade)
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -8,15 +10,26 @@ help: ## list the targets
 run: .venv/run ## serve on 127.0.0.1:8000 (PORT changes it), with a first user and token if there are none
 	@.venv/bin/flask quickstart && exec .venv/bin/gunicorn --bind 127.0.0.1:$${PORT:-8000} wsgi:app
 
-test: .venv/dev ## install what the tests need, and run them all
-	@./tests/install-servers && .venv/bin/pytest
-
 check: .venv/dev ## lint, format and types
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
 
-soak: .venv/dev ## drills of minutes, before a release: faults, fuzz, known vulnerabilities
-	@./tests/install-servers && .venv/bin/pytest soak && ./soak/audit
+format: .venv/dev ## sort the imports and format the code
+	@.venv/bin/ruff check --select I --fix . && .venv/bin/ruff format .
 
+unit: .venv/dev ## the tests that need no server
+	@.venv/bin/pytest -m "not server"
+
+test: .venv/dev ## install what the tests need, and run them all
+	@./tests/install-servers && .venv/bin/pytest
+
+coverage: .venv/dev ## all tests, and which branches of billing/ they took
+	@./tests/install-servers && .venv/bin/pytest --cov --cov-report=term-missing:skip-covered
+
+soak: .venv/dev ## drills of minutes, before a release: faults and fuzz
+	@./tests/install-servers && .venv/bin/pytest soak
+
+audit: .venv/dev ## known vulnerabilities of the locked dependencies
+	@./soak/audit
 
 bench: .venv/dev wrk ## what a request costs beside a bare Flask route, in about 3 minutes
 	@.venv/bin/python bench/run.py
@@ -30,8 +43,8 @@ bench-data: .venv/dev .bench/logs.db ## what daily costs take over millions of l
 wrk:
 	@./tests/install-servers && { command -v wrk >/dev/null || apt-get install -y -qq wrk; }
 
-lock: .venv/dev ## write requirements.txt and requirements-dev.txt from their .in files
-	@cd . && .venv/bin/$(LOCK) -o requirements.txt requirements.in && .venv/bin/$(LOCK) -o requirements-dev.txt requirements-dev.in
+lock: .venv/dev ## write requirements.txt and requirements-dev.txt from their .in files; UPGRADE=1: newest releases
+	@$(LOCK) -o requirements.txt requirements.in && $(LOCK) -o requirements-dev.txt requirements-dev.in
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 …")'
@@ -43,4 +56,4 @@ lock: .venv/dev ## write requirements.txt and requirements-dev.txt from their .i
 .venv/dev: requirements-dev.txt | .venv/bin/pip
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && touch $@ .venv/run
 
-.PHONY: help run test check soak bench bench-data wrk lock
+.PHONY: help run check format unit test coverage soak audit bench bench-data wrk lock

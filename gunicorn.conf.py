@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from gunicorn.glogging import Logger
 
@@ -47,7 +48,7 @@ if settings.log_format == "json":
     class logger_class(Logger):
         """gunicorn's own lines, as objects too."""
 
-        def setup(self, cfg):
+        def setup(self, cfg: Any) -> None:
             super().setup(cfg)
             for handler in self.error_log.handlers:
                 handler.setFormatter(logs["JSONFormatter"]())
@@ -61,26 +62,26 @@ if settings.metrics:
     folder = Path(worker_tmp_dir or tempfile.gettempdir()) / f"billing-metrics-{os.getpid()}"
     raw_env = [f"PROMETHEUS_MULTIPROC_DIR={folder}"]
 
-    def on_starting(server):
+    def on_starting(server: Any) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
 
     # Workers count in files named by their slot and not by their pid: a worker that replaces
     # another goes on in its files, or a year of replaced workers would fill the folder.
-    def pre_fork(server, worker):
+    def pre_fork(server: Any, worker: Any) -> None:
         taken = {other.slot for other in server.WORKERS.values()}
         worker.slot = next(slot for slot in itertools.count() if slot not in taken)
 
     # Imported late: without that variable, prometheus_client counts for one process alone.
-    def post_fork(server, worker):
+    def post_fork(server: Any, worker: Any) -> None:
         from prometheus_client import values
 
         values.ValueClass = values.MultiProcessValue(lambda: worker.slot)
 
-    def child_exit(server, worker):
+    def child_exit(server: Any, worker: Any) -> None:
         from prometheus_client.multiprocess import mark_process_dead
 
         mark_process_dead(worker.slot)
 
-    def on_exit(server):
+    def on_exit(server: Any) -> None:
         shutil.rmtree(folder, ignore_errors=True)

@@ -26,7 +26,7 @@ import pymysql
 from bench.data import DAYS, END, mysql
 from billing import create_app
 from config import Settings
-from tests.support.servers import MariaDB
+from tests.support.mariadb import MariaDB
 
 #: The day after the last that is asked for.
 LAST = datetime.fromtimestamp(END, UTC) - timedelta(days=1)
@@ -72,7 +72,8 @@ def compare(name: str, url: str, query: Query, day: str, pairs: int) -> None:
             def straight(sql: str = sql) -> None:
                 query(sql)
 
-            ask(), straight()
+            ask()
+            straight()
             ours, theirs = [], []
             for number in range(pairs):
                 if number % 2:

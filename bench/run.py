@@ -24,7 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.fill import fill
 from bench.servers import GRANIAN, GTHREAD, SYNC, Run, Server, Target, run, started
-from tests.support.servers import MariaDB, Nginx
+from tests.support.mariadb import MariaDB
+from tests.support.nginx import Nginx
 
 SUBSCRIPTION, USAGE = "/v1/dashboard/billing/subscription", "/v1/dashboard/billing/usage"
 LOGGING = [*SYNC, "--access-logfile=/dev/null"]
@@ -50,7 +51,10 @@ class Stage:
             fill(url, tokens)
 
     def _serve(self, command: list[str], app: str, workers: int = 2, **env: str) -> Server:
-        return self._stack.enter_context(started(command, app, workers, self._folder, **env))
+        server: Server = self._stack.enter_context(
+            started(command, app, workers, self._folder, **env)
+        )
+        return server
 
     def _ours(self, command: list[str], database: str, workers: int = 2, **env: str) -> Server:
         url = self._urls[database]

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.fill import PREFIX
-from tests.support.servers import ROOT, ask, environment, free_port, program, wait_for
+from tests.support.http_client import ask
+from tests.support.processes import ROOT, environment, free_port, program, wait_for
 
 KEYS = Path(__file__).with_name("keys.lua")
 CONNECTIONS = 16
 _TICKS = os.sysconf("SC_CLK_TCK")
 
-SYNC = ["gunicorn", "--config=bench/gunicorn.conf.py"]
+SYNC = ["gunicorn", "--config=bench/bare_gunicorn.py"]
 GTHREAD = [*SYNC, "--worker-class=gthread", "--threads=4", "--keep-alive=60"]
 GRANIAN = ["granian", "--interface=wsgi", "--blocking-threads=1", "--log-level=warning"]
 

@@ -24,7 +24,8 @@ import pymysql
 
 from bench.data import mysql, sqlite
 from bench.servers import CONNECTIONS, KEYS, SYNC, Server, started
-from tests.support.servers import MariaDB, program
+from tests.support.mariadb import MariaDB
+from tests.support.processes import program
 
 PATH = "/v1/dashboard/billing/subscription"
 TAKE = "UPDATE tokens SET remain_quota = remain_quota - 1, used_quota = used_quota + 1 WHERE id = 7"

@@ -7,22 +7,24 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import (  # noqa: F401 -- fixtures
+from tests.conftest import (  # noqa: F401
+    assert_no_secret_leaked,
     gunicorn,
     mariadb,
     newapi,
-    no_secret_is_told,
+    pytest_collection_modifyitems,
     pytest_runtest_makereport,
     sqlite_billing,
+    sqlite_file,
 )
-from tests.live.conftest import callers, on_mariadb, site, url  # noqa: F401 -- fixtures
-from tests.live.drill import Drill
-from tests.support.servers import VERSIONS
+from tests.live.conftest import callers, on_mariadb, site, url  # noqa: F401
+from tests.support.background_load import BackgroundLoad
+from tests.support.processes import VERSIONS
 
 _FOUND: list[str] = []
 
 
-def tell(name: str, drill: Drill) -> None:
+def tell(name: str, drill: BackgroundLoad) -> None:
     """A row of the table in docs/operations.md."""
     figures = [seen for seen in drill.seen if seen.path != "/healthz"]
     health = [seen.took for seen in drill.seen if seen.path == "/healthz"]

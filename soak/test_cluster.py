@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import accumulate, count, cycle, product
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from typing import Any
 import pymysql
 import pytest
 
-from tests.conftest import Billing
-from tests.live.cluster_load import Callers, Import, web
-from tests.live.conftest import USAGE
 from tests.live.test_cluster import clustered, galera  # noqa: F401 -- fixtures
-from tests.support.clusters import Galera
-from tests.support.servers import Gunicorn, MariaDB, wait_for
+from tests.support.application import Billing
+from tests.support.cluster_load import ClusterLoad, Import, web
+from tests.support.galera import Galera
+from tests.support.gunicorn import Gunicorn
+from tests.support.mariadb import MariaDB
+from tests.support.processes import wait_for
+from tests.support.site import USAGE
 
 HOUR = 3600
 
@@ -197,10 +200,10 @@ def compare(
         )
 
     for node in cluster.nodes:
-        wait_for(lambda node=node: same(node), "every line once on every node")
+        wait_for(partial(same, node), "every line once on every node")
 
 
-def watch(callers: Callers, token_id: int, given: list[list[dict[str, Any]]]) -> None:
+def watch(callers: ClusterLoad, token_id: int, given: list[list[dict[str, Any]]]) -> None:
     """Every figure was what some of the batches of each import make, counted in its order."""
     sums = []
     for lines in given:

@@ -15,12 +15,13 @@ import pymysql
 import pytest
 
 from soak.conftest import tell
-from tests.conftest import Billing
-from tests.live.conftest import prepared
-from tests.live.drill import LONGEST, RIGHT, STARTING, TIMEOUT, Drill
 from tests.live.test_sqlite_faults import attached
+from tests.support.application import Billing
+from tests.support.background_load import LONGEST, RIGHT, STARTING, TIMEOUT, BackgroundLoad
 from tests.support.gateways import KEY, Gateway
-from tests.support.servers import Gunicorn, MariaDB, freeze, wait_for
+from tests.support.gunicorn import Gunicorn
+from tests.support.mariadb import MariaDB
+from tests.support.site import prepared
 
 Start = Callable[..., Gunicorn]
 
@@ -40,10 +41,9 @@ def _restart(mariadb: MariaDB) -> None:
 
 
 def _freeze(mariadb: MariaDB) -> None:
-    assert mariadb.process is not None
-    freeze(mariadb.process.pid)
+    mariadb.freeze()
     time.sleep(4)
-    mariadb.process.send_signal(signal.SIGCONT)
+    mariadb.resume()
 
 
 def test_mariadb_is_stopped_frozen_and_cut_off(
@@ -54,7 +54,7 @@ def test_mariadb_is_stopped_frozen_and_cut_off(
     server = gunicorn({**on_mariadb.env, **TIMEOUT})
     workers = server.workers()
 
-    with Drill(server.url, key, RIGHT) as drill:
+    with BackgroundLoad(server.url, key, RIGHT) as drill:
         end = time.monotonic() + minutes * 60
         while time.monotonic() < end:
             for fault in (_restart, _freeze, _kill_connections):
@@ -86,7 +86,7 @@ def test_a_sqlite_file_is_corrupted_and_put_back(
             Path(f"{file}{side}").unlink(missing_ok=True)
         os.replace(tmp_path / "next.db", file)
 
-    with Drill(server.url, key, RIGHT) as drill:
+    with BackgroundLoad(server.url, key, RIGHT) as drill:
         end = time.monotonic() + minutes * 60
         while time.monotonic() < end:
             put("good.db", spoil=True)
@@ -103,7 +103,7 @@ def test_a_sqlite_file_is_corrupted_and_put_back(
 def test_a_gateway_locks_its_sqlite_file(newapi: Gateway, gunicorn: Start, minutes: float) -> None:
     server = gunicorn(attached(newapi))
 
-    with Drill(server.url, KEY, RIGHT) as drill:
+    with BackgroundLoad(server.url, KEY, RIGHT) as drill:
         end = time.monotonic() + minutes * 60
         while time.monotonic() < end:
             newapi.execute("BEGIN EXCLUSIVE")
@@ -122,20 +122,18 @@ def test_workers_are_killed_and_reloaded(
     key = prepared(sqlite_billing)
     server = gunicorn({**sqlite_billing.env, **TIMEOUT, "METRICS": "true"})
 
-    with Drill(server.url, key, RIGHT) as drill:
+    with BackgroundLoad(server.url, key, RIGHT) as drill:
         end, killed = time.monotonic() + minutes * 60, 0
         while time.monotonic() < end:
             before = server.workers()
             os.kill(before[0], signal.SIGKILL)
             killed += 1
-            wait_for(
-                lambda gone=before[0]: gone not in server.workers() and len(server.workers()) == 2,
-                "another worker",
-            )
+            server.wait_for_successor(before[0])
             drill.recovered()
             before = server.workers()
             server.process.send_signal(signal.SIGHUP)
-            wait_for(lambda old=set(before): old.isdisjoint(server.workers()), "new workers")
+            for worker in before:
+                server.wait_for_successor(worker)
             drill.recovered()
 
     drill.check(lost=True, longest=LONGEST + STARTING)

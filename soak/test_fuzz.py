@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.live.conftest import USAGE, Site
 from tests.live.test_fuzz import fuzz
+from tests.support.site import USAGE, Site
 
 #: On each kind of database.
 EXAMPLES = 10_000

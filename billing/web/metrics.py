@@ -74,7 +74,7 @@ def exposition() -> Response:
     _measure_replica_lag(current_service())
     registry = CollectorRegistry()
     try:
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(registry)
     except ValueError:
         registry = REGISTRY
     return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

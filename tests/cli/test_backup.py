@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Billing
-from tests.support.servers import ROOT, MariaDB, environment, wait_for
+from tests.support.application import Billing
+from tests.support.mariadb import MariaDB
+from tests.support.processes import ROOT, environment, wait_for
 
 FLASK = str(Path(sys.executable).with_name("flask"))
 
@@ -42,11 +43,12 @@ def _sums(path: Path) -> tuple[Any, ...]:
     """What the two balances began with, what the logs miss, and SQLite's own check."""
     connection = sqlite3.connect(path)
     try:
-        return connection.execute(
+        row: tuple[Any, ...] = connection.execute(
             "SELECT remain_quota + tokens.used_quota, quota + users.used_quota, tokens.used_quota"
             " - (SELECT coalesce(sum(quota), 0) FROM logs WHERE type = 2), integrity_check"
             " FROM users, tokens, pragma_integrity_check"
         ).fetchone()
+        return row
     finally:
         connection.close()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Billing
+from tests.support.application import Billing
 from tests.support.gateways import KEY, Gateway
 
 

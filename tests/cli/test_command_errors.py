@@ -10,8 +10,8 @@ from typing import IO
 
 import pytest
 
-from tests.conftest import Billing
-from tests.support.servers import ROOT, environment
+from tests.support.application import Billing
+from tests.support.processes import ROOT, environment
 
 UNKNOWN = "Error: no user named 'bob': `flask user list` shows them\n"
 

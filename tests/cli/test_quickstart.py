@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.conftest import Billing, bearer
-from tests.support.servers import flask
+from tests.support.application import Billing
+from tests.support.http_client import bearer
+from tests.support.processes import flask
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from unittest import mock
 
 import pytest
 
-from tests.conftest import Billing, bearer
+from tests.support.application import Billing
+from tests.support.http_client import bearer
 
 SUBSCRIPTION = "/v1/dashboard/billing/subscription"
 
@@ -22,7 +23,7 @@ def status(billing: Billing, key: str, address: str = "127.0.0.1") -> int:
 
 
 def limits(billing: Billing, key: str) -> tuple[float, int]:
-    body = billing.client().get(SUBSCRIPTION, headers=bearer(key)).json
+    body = billing.client().get(SUBSCRIPTION, headers=bearer(key)).get_json()
     return body["hard_limit_usd"], body["access_until"]
 
 

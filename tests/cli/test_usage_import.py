@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Billing
-from tests.support.servers import ROOT, environment, flask
+from tests.support.application import Billing
+from tests.support.processes import ROOT, environment, flask
 
 GOOD = {"token_id": 1, "model": "m", "quota": 7}
 
@@ -36,11 +36,14 @@ def lines(*values: Any) -> bytes:
 
 
 def imported(billing: Billing, content: bytes, status: int = 0) -> dict[str, Any]:
-    return json.loads(billing.run("usage", "import", "-", "--json", status=status, input=content))
+    printed = billing.run("usage", "import", "-", "--json", status=status, input=content)
+    counts: dict[str, Any] = json.loads(printed)
+    return counts
 
 
 def used(billing: Billing) -> int:
-    return billing.json("token", "show", "1")["used_quota"]
+    quota: int = billing.json("token", "show", "1")["used_quota"]
+    return quota
 
 
 def test_every_field_of_a_line_is_recorded(ready: Billing) -> None:

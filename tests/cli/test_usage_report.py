@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.conftest import Billing
+from tests.support.application import Billing
 from tests.support.gateways import Gateway
 
 DAY = 86400

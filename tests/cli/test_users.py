@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Any
 from unittest import mock
 
-from tests.conftest import Billing, bearer
+from tests.support.application import Billing
+from tests.support.http_client import bearer
 
 SUBSCRIPTION = "/v1/dashboard/billing/subscription"
 
@@ -15,7 +17,7 @@ def status(billing: Billing, secret: str, user_id: object = None) -> int:
     return billing.client().get(SUBSCRIPTION, headers=bearer(secret, user_id)).status_code
 
 
-def credits_logged(billing: Billing) -> list[tuple]:
+def credits_logged(billing: Billing) -> list[tuple[Any, ...]]:
     return billing.execute(
         "SELECT user_id, username, type, quota, token_id, token_name FROM logs ORDER BY id"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.support.gateways import KEY, Gateway
@@ -48,7 +50,8 @@ def test_an_unlimited_token_can_show_its_owners_account(gateway: Gateway) -> Non
     [("status", 3), ("status", 4), ("remain_quota", -3), ("expired_time", 1700000000)],
 )
 def test_expired_and_exhausted_tokens_may_read(gateway: Gateway, column: str, value: int) -> None:
-    gateway.token(gateway.user(), **{column: value})
+    values: dict[str, Any] = {column: value}
+    gateway.token(gateway.user(), **values)
 
     assert gateway.read("usage")["total_usage"] == 0.05
 
@@ -59,7 +62,7 @@ def test_any_other_status_is_switched_off(gateway: Gateway, status: int | None) 
 
     answer = gateway.client().get(USAGE, headers=BEARER)
 
-    assert (answer.status_code, answer.json["error"]["code"]) == (401, "api_key_disabled")
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (401, "api_key_disabled")
 
 
 @pytest.mark.parametrize("status", [2, 3, 0, None])
@@ -68,7 +71,7 @@ def test_a_user_of_any_status_but_1_is_refused(gateway: Gateway, status: int | N
 
     answer = gateway.client().get(USAGE, headers=BEARER)
 
-    assert (answer.status_code, answer.json["error"]["code"]) == (403, "user_disabled")
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (403, "user_disabled")
 
 
 def test_a_token_without_an_owner_is_refused(gateway: Gateway) -> None:
@@ -76,7 +79,7 @@ def test_a_token_without_an_owner_is_refused(gateway: Gateway) -> None:
 
     answer = gateway.client().get(USAGE, headers=BEARER)
 
-    assert (answer.status_code, answer.json["error"]["code"]) == (403, "user_disabled")
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (403, "user_disabled")
 
 
 def test_soft_deleted_rows_are_gone(gateway: Gateway) -> None:
@@ -91,8 +94,8 @@ def test_soft_deleted_rows_are_gone(gateway: Gateway) -> None:
     token = client.get(USAGE, headers=BEARER)
     user = client.get(USAGE, headers={"Authorization": f"Of1{KEY[3:]}"})
 
-    assert (token.status_code, token.json["error"]["code"]) == (401, "invalid_api_key")
-    assert (user.status_code, user.json["error"]["code"]) == (403, "user_disabled")
+    assert (token.status_code, token.get_json()["error"]["code"]) == (401, "invalid_api_key")
+    assert (user.status_code, user.get_json()["error"]["code"]) == (403, "user_disabled")
 
 
 def test_nulls_count_as_the_gateways_count_them(gateway: Gateway) -> None:
@@ -124,7 +127,7 @@ def test_a_key_that_differs_at_all_is_unknown(gateway: Gateway, other: str) -> N
 
     answer = gateway.client().get(USAGE, headers={"Authorization": f"Bearer {other}"})
 
-    assert (answer.status_code, answer.json["error"]["code"]) == (401, "invalid_api_key")
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (401, "invalid_api_key")
 
 
 def test_keys_of_two_characters_and_channel_suffixes_are_served(gateway: Gateway) -> None:
@@ -144,8 +147,8 @@ def test_an_access_token_reads_the_account(gateway: Gateway, access_token: str) 
     answer = client.get("/dashboard/billing/subscription", headers=headers)
     other = client.get(USAGE, headers={**headers, "New-Api-User": str(user_id + 1)})
 
-    assert (answer.json["hard_limit_usd"], answer.json["access_until"]) == (0.002, 0)
-    assert other.json["error"]["code"] == "invalid_api_key"
+    assert (answer.get_json()["hard_limit_usd"], answer.get_json()["access_until"]) == (0.002, 0)
+    assert other.get_json()["error"]["code"] == "invalid_api_key"
 
 
 def test_the_account_is_shown_when_the_gateway_says_so(gateway: Gateway) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tests.conftest import Billing, bearer
+from tests.support.application import Billing
 from tests.support.gateways import KEY, Gateway
+from tests.support.http_client import bearer
 
 GRANTS = "/dashboard/billing/credit_grants"
 NOW = int(time.time())
@@ -17,9 +18,9 @@ NOW = int(time.time())
 
 def grants(client: FlaskClient, headers: dict[str, str]) -> tuple[list[Any], tuple[float, ...]]:
     """The grants' (id, amount, used), and the totals, which agree with everything else."""
-    body = client.get(GRANTS, headers=headers).json
-    subscription = client.get("/dashboard/billing/subscription", headers=headers).json
-    usage = client.get("/dashboard/billing/usage", headers=headers).json
+    body = client.get(GRANTS, headers=headers).get_json()
+    subscription = client.get("/dashboard/billing/subscription", headers=headers).get_json()
+    usage = client.get("/dashboard/billing/usage", headers=headers).get_json()
     totals = (body["total_granted"], body["total_used"], body["total_available"])
     data = [(g["id"], g["grant_amount"], g["used_amount"]) for g in body["grants"]["data"]]
     assert totals[0] == subscription["hard_limit_usd"]
@@ -158,7 +159,7 @@ def test_one_apis_poller_reads_what_is_left(gateway: Gateway) -> None:
 
     answer = gateway.client().get(GRANTS, headers=headers)
 
-    assert (answer.status_code, answer.json["total_available"]) == (200, 2)
+    assert (answer.status_code, answer.get_json()["total_available"]) == (200, 2)
 
 
 def test_an_empty_account_has_no_grants(billing: Billing) -> None:

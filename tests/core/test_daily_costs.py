@@ -11,8 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Billing, bearer
+from tests.support.application import Billing
 from tests.support.gateways import KEY, Gateway
+from tests.support.http_client import bearer
+from tests.support.mariadb import MariaDB
 
 DAY = 86400
 #: 2026-03-28, the day before Europe's clocks change, and three days before a month's end.
@@ -130,23 +132,20 @@ def test_rows_that_were_stamped_late_are_counted(newapi: Gateway) -> None:
     assert daily(answer) == {0: [("gpt-4o", 1.0)], 1: [("gpt-4o", 0.1)]}
 
 
-def test_logs_in_a_database_of_their_own_are_read_there(
-    newapi: Gateway, request: pytest.FixtureRequest, tmp_path: Any
-) -> None:
+def test_logs_in_a_database_of_their_own_are_read_there(newapi: Gateway, mariadb: MariaDB) -> None:
     newapi.user(id=1)
     newapi.token(1, id=2)
     log(newapi, 0, 1)
-    other = request.getfixturevalue("mariadb")
-    with other.database() as url:
+    with mariadb.database() as url:
         name = url.rpartition("/")[2]
-        other.execute(
+        mariadb.execute(
             "CREATE TABLE logs (id bigint PRIMARY KEY, user_id bigint, token_id bigint,"
             " created_at bigint, type bigint, model_name varchar(191), quota bigint)",
             database=name,
         )
         row = (1, 1, 2, START, 2, "elsewhere", 5000)
         marks = ", ".join(["%s"] * len(row))
-        other.execute(f"INSERT INTO logs VALUES ({marks})", *row, database=name)
+        mariadb.execute(f"INSERT INTO logs VALUES ({marks})", *row, database=name)
         client = newapi.client(LOG_DATABASE_URL=url)
 
         answer = client.get(query(), headers=bearer(KEY))
@@ -203,8 +202,8 @@ def test_a_bad_date_is_named(sqlite_billing: Billing, parameters: str, param: st
     )
 
     assert answer.status_code == 400
-    assert answer.json["error"]["type"] == "invalid_request_error"
-    assert answer.json["error"]["param"] == param
+    assert answer.get_json()["error"]["type"] == "invalid_request_error"
+    assert answer.get_json()["error"]["param"] == param
 
 
 @pytest.mark.parametrize(
@@ -224,8 +223,8 @@ def test_good_dates_give_every_day(sqlite_billing: Billing, parameters: str, day
         f"{USAGE}?include=daily_costs&{parameters}", headers=headers
     )
 
-    assert len(answer.json["daily_costs"]) == days
-    assert answer.json["period_usage"] == 0
+    assert len(answer.get_json()["daily_costs"]) == days
+    assert answer.get_json()["period_usage"] == 0
 
 
 def test_without_include_no_date_is_looked_at(sqlite_billing: Billing) -> None:
@@ -279,7 +278,9 @@ def test_the_days_are_those_of_a_brute_force_sum(
         ]
         for day, sums in expected.items()
     }
-    assert answer.json["period_usage"] == 100 * sum(sum(d.values()) for d in expected.values())
+    assert answer.get_json()["period_usage"] == 100 * sum(
+        sum(d.values()) for d in expected.values()
+    )
 
 
 def test_names_that_a_collation_takes_for_one_are_told_apart(gateway: Gateway) -> None:
@@ -306,4 +307,4 @@ def test_odd_rows_stay_within_the_sums(newapi: Gateway) -> None:
     first = newapi.client().get(dawn, headers=bearer(KEY))
 
     assert daily(days) == {0: [("", 0.2)]}
-    assert first.json["period_usage"] == 0
+    assert first.get_json()["period_usage"] == 0

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from billing.core.gateway_options import settings_from_options
+from tests.support.clock import Clock
 from tests.support.gateways import KEY, Gateway
 
 UNIT = "general_setting.quota_display_type"
@@ -80,15 +81,16 @@ def test_a_number_that_is_none_counts_as_absent_and_is_logged_once(
 ) -> None:
     newapi.token(newapi.user())
     newapi.option("QuotaPerUnit", text)
-    client = newapi.client(OPTIONS_REFRESH="1")
+    clock = Clock()
+    client = newapi.client(clock, OPTIONS_REFRESH="1")
     headers = {"Authorization": KEY}
 
     with caplog.at_level(logging.WARNING, "billing"):
         first = client.get("/dashboard/billing/usage", headers=headers)
-        client.application.extensions["billing"]._options_expire_at = 0.0
+        clock.advance(1.1)
         client.get("/dashboard/billing/usage", headers=headers)
 
-    assert first.json["total_usage"] == 0.05
+    assert first.get_json()["total_usage"] == 0.05
     assert caplog.messages == [
         "the gateway's option for QUOTA_PER_UNIT is no number above 0: ignored"
     ]
@@ -106,13 +108,15 @@ def test_the_environment_wins(newapi: Gateway) -> None:
 
 def test_options_are_read_again_when_they_are_due(newapi: Gateway) -> None:
     newapi.token(newapi.user())
-    client = newapi.client(OPTIONS_REFRESH="3600")
+    clock = Clock()
+    client = newapi.client(clock, OPTIONS_REFRESH="3600")
     headers = {"Authorization": KEY}
     before = client.get("/dashboard/billing/usage", headers=headers)
     newapi.option("QuotaPerUnit", "250000")
 
+    clock.advance(3599)
     unchanged = client.get("/dashboard/billing/usage", headers=headers)
-    client.application.extensions["billing"]._options_expire_at = 0.0
+    clock.advance(2)
     changed = client.get("/dashboard/billing/usage", headers=headers)
 
     assert before.json == unchanged.json == {"object": "list", "total_usage": 0.05}

@@ -10,7 +10,8 @@ import pytest
 from billing.core.recording import RecordResult, Usage, record
 from billing.database import schema
 from billing.database.connection import Database
-from tests.conftest import Billing, bearer
+from tests.support.application import Billing
+from tests.support.http_client import bearer
 
 AT = 1_700_000_000
 HOUR = AT - AT % 3600
@@ -164,7 +165,7 @@ def test_within_a_batch_too(ready: Billing) -> None:
         {"at": AT + 1},
     ],
 )
-def test_a_request_id_with_other_content_is_refused(ready: Billing, change: dict) -> None:
+def test_a_request_id_with_other_content_is_refused(ready: Billing, change: dict[str, Any]) -> None:
     ready.token()
     use = Usage(1, "m", 5, at=AT, request_id="r")
     recorded(ready, use)

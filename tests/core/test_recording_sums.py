@@ -5,14 +5,15 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.core.recording import Usage
-from tests.conftest import Billing
 from tests.core.test_recording import HOUR, recorded
-from tests.support.servers import MariaDB
+from tests.support.application import Billing
+from tests.support.mariadb import MariaDB
 
 usages = st.builds(
     Usage,
@@ -27,15 +28,18 @@ usages = st.builds(
 )
 
 
-def modelled(batches: list[list[Usage]]) -> tuple[list[Usage], dict[str, Counter]]:
+def modelled(batches: list[list[Usage]]) -> tuple[list[Usage], dict[str, Counter[Any]]]:
     """What should stand in the logs, and the sums that should follow from it. Token 4 is none."""
     kept: list[Usage] = []
     for usage in (usage for batch in batches for usage in batch):
         seen = (usage.request_id, usage.refund) in [(k.request_id, k.refund) for k in kept]
         if usage.token_id != 4 and (usage.request_id is None or not seen):
             kept.append(usage)
-    sums = {name: Counter() for name in ("token", "user", "hour", "requests")}
+    sums: dict[str, Counter[Any]] = {
+        name: Counter() for name in ("token", "user", "hour", "requests")
+    }
     for usage in kept:
+        assert usage.at is not None
         spent, user = -usage.quota if usage.refund else usage.quota, 1 + (usage.token_id == 3)
         sums["token"][usage.token_id] += spent
         sums["user"][user] += spent

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Billing
-from tests.support.servers import MariaDB
+from tests.support.application import Billing
+from tests.support.mariadb import MariaDB
 
 WRONG = [
     "user list",
@@ -120,7 +120,7 @@ def test_over_such_a_database_callers_get_the_documented_bodies(
     billing.close()
     assert [limits.status_code, used.status_code, ready.status_code] == 3 * [status]
     assert (limits.json, used.json) == (SUBSCRIPTION, USAGE)
-    assert ready.json["error"]["code"] == (
+    assert ready.get_json()["error"]["code"] == (
         "database_unavailable" if status == 503 else "internal_error"
     )
     assert limits.headers.get("Retry-After") == ("2" if status == 503 else None)

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import Billing
-from tests.support.servers import ROOT, environment
+from tests.support.application import Billing
+from tests.support.processes import ROOT, environment
 
 FLASK = str(Path(sys.executable).with_name("flask"))
 RECORD = """

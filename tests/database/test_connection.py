@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 from peewee import SQL
 
-from billing.database.connection import Database, QueryBuilder
+from billing.database.columns import QueryBuilder
+from billing.database.connection import Database
 from billing.errors import DatabaseUnavailable
-from tests.conftest import Billing, World, bearer, verdict
-from tests.support.servers import MariaDB, wait_for
+from tests.support.application import Billing, TwoUsers, error_code
+from tests.support.http_client import bearer
+from tests.support.mariadb import MariaDB
+from tests.support.processes import wait_for
 
 
 def statement(sql: str) -> QueryBuilder:
@@ -28,11 +31,11 @@ ONE = statement("SELECT 1")
 
 
 @pytest.fixture
-def mariadb_world(mariadb: MariaDB) -> Iterator[World]:
+def users_on_mariadb(mariadb: MariaDB) -> Iterator[TwoUsers]:
     with mariadb.database() as url:
         held = Billing(url)
         held.run("init")
-        yield World(held)
+        yield TwoUsers(held)
         held.close()
 
 
@@ -44,36 +47,40 @@ def database(sqlite_billing: Billing) -> Iterator[Database]:
     database.close()
 
 
-def connections(mariadb: MariaDB, world: World) -> list[int]:
-    name = world.billing.env["DATABASE_URL"].rpartition("/")[2]
+def connections(mariadb: MariaDB, two_users: TwoUsers) -> list[int]:
+    name = two_users.billing.env["DATABASE_URL"].rpartition("/")[2]
     rows = mariadb.execute("SELECT id FROM information_schema.processlist WHERE db = %s", name)
     return [row[0] for row in rows]
 
 
 def test_a_killed_connection_costs_the_caller_nothing(
-    mariadb: MariaDB, mariadb_world: World
+    mariadb: MariaDB, users_on_mariadb: TwoUsers
 ) -> None:
-    database = mariadb_world.billing.app.extensions["billing"].database
+    database = users_on_mariadb.billing.app.extensions["billing"].database
     database.start_time_budget()
     ((first,),) = database.fetch(statement("SELECT CONNECTION_ID()"))
     mariadb.execute("KILL %s", first)
-    wait_for(lambda: first not in connections(mariadb, mariadb_world), "the end of the connection")
+    wait_for(
+        lambda: first not in connections(mariadb, users_on_mariadb), "the end of the connection"
+    )
 
-    answer = mariadb_world.ask()
+    answer = users_on_mariadb.ask()
 
-    assert verdict(answer) == "ok"
+    assert error_code(answer) == "ok"
 
 
-def test_no_transaction_is_held_between_requests(mariadb: MariaDB, mariadb_world: World) -> None:
-    assert verdict(mariadb_world.ask()) == "ok"
+def test_no_transaction_is_held_between_requests(
+    mariadb: MariaDB, users_on_mariadb: TwoUsers
+) -> None:
+    assert error_code(users_on_mariadb.ask()) == "ok"
 
     open_now = mariadb.execute("SELECT trx_mysql_thread_id FROM information_schema.innodb_trx")
 
-    assert not {row[0] for row in open_now} & set(connections(mariadb, mariadb_world))
+    assert not {row[0] for row in open_now} & set(connections(mariadb, users_on_mariadb))
 
 
-def test_the_reads_of_one_request_share_its_budget(mariadb_world: World) -> None:
-    url = mariadb_world.billing.app.extensions["billing"].settings.database_url
+def test_the_reads_of_one_request_share_its_budget(users_on_mariadb: TwoUsers) -> None:
+    url = users_on_mariadb.billing.app.extensions["billing"].settings.database_url
     database = Database(url, 1)
     slow = statement("SELECT SLEEP(0.7)")
 
@@ -86,15 +93,17 @@ def test_the_reads_of_one_request_share_its_budget(mariadb_world: World) -> None
 
 
 def test_a_read_that_was_given_up_ends_on_the_server_too(
-    mariadb: MariaDB, mariadb_world: World
+    mariadb: MariaDB, users_on_mariadb: TwoUsers
 ) -> None:
-    database = Database(mariadb_world.billing.app.extensions["billing"].settings.database_url, 0.5)
+    database = Database(
+        users_on_mariadb.billing.app.extensions["billing"].settings.database_url, 0.5
+    )
     database.start_time_budget()
 
     with contextlib.closing(database), pytest.raises(DatabaseUnavailable):
         database.fetch(statement("SELECT MAX(MD5(seq)) FROM seq_1_to_100000000000"))
 
-    wait_for(lambda: not connections(mariadb, mariadb_world), "the end of the statement", 5)
+    wait_for(lambda: not connections(mariadb, users_on_mariadb), "the end of the statement", 5)
 
 
 def test_a_statement_without_end_is_ended(database: Database) -> None:
@@ -150,8 +159,8 @@ def test_after_the_pause_a_single_request_probes(database: Database) -> None:
 
 
 def test_a_file_that_was_replaced_is_reopened(sqlite_billing: Billing, tmp_path: Path) -> None:
-    world = World(sqlite_billing)
-    assert verdict(world.ask()) == "ok"
+    two_users = TwoUsers(sqlite_billing)
+    assert error_code(two_users.ask()) == "ok"
     other = Billing(f"sqlite:///{tmp_path / 'other.db'}")
     other.run("init")
     other.user("carol")
@@ -159,21 +168,21 @@ def test_a_file_that_was_replaced_is_reopened(sqlite_billing: Billing, tmp_path:
 
     (tmp_path / "other.db").rename(tmp_path / "billing.db")
 
-    assert verdict(world.ask()) == "invalid_api_key"
-    assert verdict(world.ask(bearer(token["key"]))) == "ok"
+    assert error_code(two_users.ask()) == "invalid_api_key"
+    assert error_code(two_users.ask(bearer(token["key"]))) == "ok"
 
 
 def test_a_file_that_went_and_came_back_is_read_again(
     sqlite_billing: Billing, tmp_path: Path
 ) -> None:
-    world = World(sqlite_billing)
-    assert verdict(world.ask()) == "ok"
+    two_users = TwoUsers(sqlite_billing)
+    assert error_code(two_users.ask()) == "ok"
     (tmp_path / "billing.db").rename(tmp_path / "away.db")
-    assert world.ask().status_code == 503
+    assert two_users.ask().status_code == 503
 
     (tmp_path / "away.db").rename(tmp_path / "billing.db")
 
-    assert verdict(world.ask()) == "ok"
+    assert error_code(two_users.ask()) == "ok"
 
 
 def test_the_services_connection_refuses_to_write(sqlite_billing: Billing) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from tests.conftest import Billing
-from tests.support.servers import MariaDB
+from tests.support.application import Billing
+from tests.support.mariadb import MariaDB
 
 
 def test_mariadb_is_read_by_the_driver_that_is_installed(mariadb: MariaDB) -> None:

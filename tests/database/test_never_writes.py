@@ -10,8 +10,8 @@ from pathlib import Path
 import peewee
 import pytest
 
-from tests.support.gateways import KEY, Gateway, opened
-from tests.support.servers import flask
+from tests.support.gateways import KEY, Gateway, open_gateway
+from tests.support.processes import flask
 
 BEARER = {"Authorization": f"Bearer {KEY}"}
 PATHS = [
@@ -60,7 +60,7 @@ def test_requests_of_every_kind_leave_every_row_as_it_was(gateway: Gateway) -> N
 def test_a_sqlite_file_is_the_same_to_the_byte(
     request: pytest.FixtureRequest, tmp_path: Path, journal: str
 ) -> None:
-    with opened(request, "newapi", "sqlite") as gateway:
+    with open_gateway(request, "newapi", "sqlite") as gateway:
         gateway.execute(f"PRAGMA journal_mode = {journal}")
         gateway.token(gateway.user(access_token="0f" * 16))
         path = tmp_path / "one-api.db"
@@ -131,7 +131,7 @@ print(commits)
 def test_a_busy_gateway_loses_nothing_beside_us(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    with opened(request, "oneapi", "sqlite") as gateway:
+    with open_gateway(request, "oneapi", "sqlite") as gateway:
         gateway.token(gateway.user())
         before = gateway.dump()
         writer = subprocess.Popen(
@@ -144,7 +144,7 @@ def test_a_busy_gateway_loses_nothing_beside_us(
         limits = set()
         while writer.poll() is None:
             answer = client.get("/dashboard/billing/subscription", headers=BEARER)
-            limits.add((answer.status_code, answer.json["hard_limit_usd"]))
+            limits.add((answer.status_code, answer.get_json()["hard_limit_usd"]))
         commits = int(writer.communicate()[0])
 
         after = gateway.dump()

@@ -17,20 +17,24 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from billing.database.connection import Database, TableColumns
+from billing.database.columns import TableColumns
+from billing.database.connection import Database
 from config import database_url
-from tests.support.clusters import MariaDBPair, PostgreSQLPair
 from tests.support.gateways import Gateway
-from tests.support.servers import free_port, wait_for
+from tests.support.processes import free_port, wait_for
+from tests.support.replicas import MariaDBPair, PostgreSQLPair
 
-PAIRS = {"mysql": MariaDBPair, "postgresql": PostgreSQLPair}
+PAIRS: dict[str, type[MariaDBPair | PostgreSQLPair]] = {
+    "mysql": MariaDBPair,
+    "postgresql": PostgreSQLPair,
+}
 
 
 @pytest.fixture(scope="module", params=PAIRS)
 def pair(request: pytest.FixtureRequest) -> Iterator[Any]:
-    held = PAIRS[request.param]()
-    yield held
-    held.close()
+    pair = PAIRS[request.param]()
+    yield pair
+    pair.close()
 
 
 @pytest.fixture
@@ -60,13 +64,14 @@ def followed(pair: Any) -> Iterator[Gateway]:
 
 def used(gateway: Gateway) -> float:
     """In quota units."""
-    return gateway.read("usage", DISPLAY_UNIT="TOKENS")["total_usage"] / 100
+    return float(gateway.read("usage", DISPLAY_UNIT="TOKENS")["total_usage"]) / 100
 
 
 def check(app: Flask) -> dict[str, Any]:
     result = app.test_cli_runner().invoke(args=["check", "--json"])
     assert result.exit_code in (0, 1)
-    return json.loads(result.stdout)
+    report: dict[str, Any] = json.loads(result.stdout)
+    return report
 
 
 def of_replica(report: dict[str, Any]) -> list[str]:

@@ -13,8 +13,9 @@ from pathlib import Path
 import peewee
 import pytest
 
-from tests.conftest import Billing
-from tests.support.servers import ROOT, MariaDB, environment
+from tests.support.application import Billing
+from tests.support.mariadb import MariaDB
+from tests.support.processes import ROOT, environment
 
 COLUMNS = {
     "billing_schema": ["id int", "version int"],

@@ -15,8 +15,8 @@ from billing.database.connection import Database, Event
 from billing.database.queries import TABLES
 from billing.errors import DatabaseMisconfigured, DatabaseUnavailable
 from config import DatabaseURL, database_url
-from tests.conftest import Billing
-from tests.support.servers import MariaDB
+from tests.support.application import Billing
+from tests.support.mariadb import MariaDB
 
 
 def statement(sql: str) -> QueryBuilder:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import SUBSCRIPTION, USAGE, Site
-from tests.support.servers import Answer
+from tests.support.http_client import Answer
+from tests.support.site import SUBSCRIPTION, USAGE, Site
 
 NUMBER = (int, float)
 TODAY = datetime.datetime.now(datetime.UTC).date()
@@ -93,7 +93,8 @@ def _int64(value: object) -> int:
 
 def _float64(value: object) -> float:
     """What Go's encoding/json puts into a float64: it fails on a string or null."""
-    assert type(value) in NUMBER
+    assert isinstance(value, NUMBER)
+    assert not isinstance(value, bool)
     return float(value)
 
 

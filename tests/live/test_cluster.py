@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import sys
 import time
@@ -14,15 +13,18 @@ from pathlib import Path
 import peewee
 import pytest
 
-from billing.database.connection import Database, TableColumns
+from billing.database.columns import TableColumns
+from billing.database.connection import Database
 from billing.database.dialects.base import Access
 from config import database_url
-from tests.conftest import Billing, bearer
 from tests.database.test_concurrency import RECORD, together
-from tests.live.cluster_load import TIMEOUT, Import, agree, web
-from tests.live.conftest import USAGE
-from tests.support.clusters import Galera
-from tests.support.servers import Gunicorn, free_port, freeze, wait_for
+from tests.support.application import Billing
+from tests.support.cluster_load import NODE_TIMEOUT, Import, agree, web
+from tests.support.galera import Galera
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import bearer
+from tests.support.processes import free_port, wait_for
+from tests.support.site import USAGE
 
 Answering = Callable[[str, Access], Callable[[], tuple[int, int]]]
 
@@ -51,7 +53,7 @@ def answering() -> Iterator[Answering]:
     with ExitStack() as stack:
 
         def open_handle(url: str, access: Access) -> Callable[[], tuple[int, int]]:
-            database = Database(database_url(url), TIMEOUT, access)
+            database = Database(database_url(url), NODE_TIMEOUT, access)
             stack.callback(database.close)
 
             def answered() -> tuple[int, int]:
@@ -118,12 +120,12 @@ def test_a_frozen_node_is_left_within_one_request_and_let_alone(
     first, second, _ = galera.nodes
     ask_on = answering(clustered.env["DATABASE_URL"], "read")
     before, _ = ask_on()
-    freeze(first.process.pid)
+    first.freeze()
     try:
         meanwhile, _ = ask_on()
         then, later = ask_on(), ask_on()
     finally:
-        first.process.send_signal(signal.SIGCONT)
+        first.resume()
         galera.wait_until_whole()
 
     assert (before, meanwhile) == (first.port, second.port)

@@ -15,18 +15,12 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Billing, bearer
-from tests.live.conftest import SUBSCRIPTION, UNAVAILABLE, UNREADABLE, USAGE, is_unreadable
-from tests.support.servers import (
-    ROOT,
-    Answer,
-    Gunicorn,
-    MariaDB,
-    ask,
-    environment,
-    freeze,
-    wait_for,
-)
+from tests.support.application import Billing
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import Answer, ask, bearer
+from tests.support.mariadb import MariaDB
+from tests.support.processes import ROOT, environment, freeze, wait_for
+from tests.support.site import SUBSCRIPTION, UNAVAILABLE, UNREADABLE, USAGE, is_unreadable
 
 TIMEOUT = {"DATABASE_TIMEOUT": "1"}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.live.conftest import USAGE, Site
-from tests.live.fuzz import exchanged, judge, requests
+from tests.support.odd_requests import exchanged, judge, requests
+from tests.support.site import USAGE, Site
 
 #: On each kind of database.
 EXAMPLES = 1000

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.conftest import Billing, bearer
-from tests.live.conftest import SUBSCRIPTION, USAGE
-from tests.support.servers import Gunicorn, ask, exchange
+from tests.support.application import Billing
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import ask, bearer, exchange
+from tests.support.site import SUBSCRIPTION, USAGE
 
 FIELDS = ["time", "level", "request_id", "method", "route", "status", "duration"]
 FIELDS += ["user_id", "token_id"]

@@ -12,9 +12,12 @@ from http.client import HTTPException
 
 import pytest
 
-from tests.conftest import Billing, bearer
-from tests.live.conftest import SUBSCRIPTION, USAGE
-from tests.support.servers import Gunicorn, MariaDB, ask, exchange, freeze, wait_for
+from tests.support.application import Billing
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import ask, bearer, exchange
+from tests.support.mariadb import MariaDB
+from tests.support.processes import freeze, wait_for
+from tests.support.site import SUBSCRIPTION, USAGE
 
 
 def _knock(server: Gunicorn, secret: str) -> None:

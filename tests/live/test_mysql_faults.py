@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import Any
 
 import pymysql
 import pytest
 
-from tests.conftest import Billing, bearer
-from tests.live.conftest import USAGE, is_unreadable, prepared
-from tests.live.drill import RIGHT, TIMEOUT, Drill
-from tests.support.servers import Gunicorn, MariaDB, ask, flask
+from tests.support.application import Billing
+from tests.support.background_load import RIGHT, TIMEOUT, BackgroundLoad
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import ask, bearer
+from tests.support.mariadb import MariaDB
+from tests.support.processes import flask
+from tests.support.site import USAGE, is_unreadable, prepared
 
 Start = Callable[..., Gunicorn]
 
@@ -36,7 +40,7 @@ def test_callers_do_not_notice_that_their_connections_are_killed(
     server = gunicorn({**on_mariadb.env, **TIMEOUT})
 
     name = on_mariadb.env["DATABASE_URL"].rpartition("/")[2]
-    with Drill(server.url, key, RIGHT) as drill, closing(mariadb.connect()) as admin:
+    with BackgroundLoad(server.url, key, RIGHT) as drill, closing(mariadb.connect()) as admin:
         killed = 0
         for _ in range(10):
             killed += _kill_all(admin.cursor(), name)
@@ -83,7 +87,7 @@ def test_a_database_with_no_connection_left_is_503_until_there_is(
     on_mariadb.close()
     server = gunicorn({**on_mariadb.env, **TIMEOUT})
 
-    with Drill(server.url, key, RIGHT) as drill:
+    with BackgroundLoad(server.url, key, RIGHT) as drill:
         with _full(mariadb, on_mariadb.env["DATABASE_URL"].rpartition("/")[2]):
             drill.until(503, 10)
         drill.recovered()
@@ -97,7 +101,7 @@ def test_a_database_that_is_read_only_is_read_and_a_record_says_why_not(
     key = prepared(on_mariadb)
     server = gunicorn({**on_mariadb.env, **TIMEOUT})
 
-    with Drill(server.url, key, RIGHT) as drill:
+    with BackgroundLoad(server.url, key, RIGHT) as drill:
         mariadb.execute("SET GLOBAL read_only = 1")
         try:
             command = ("usage", "record", "1", "--model", "m", "--quota", "1")
@@ -131,7 +135,7 @@ class Failing:
         ):
             self._execute(statement)
 
-    def _execute(self, sql: str, *parameters: object) -> list[tuple]:
+    def _execute(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         return self.mariadb.execute(sql, *parameters, database=self.name)
 
     def up_to(self, connection: int) -> None:
@@ -159,7 +163,7 @@ def test_a_read_that_fails_once_is_tried_again_unnoticed(
     on_mariadb.close()
     server = gunicorn({**on_mariadb.env, **TIMEOUT, "METRICS": "true"})
 
-    with Drill(server.url, key, RIGHT) as drill:
+    with BackgroundLoad(server.url, key, RIGHT) as drill:
         drill.until(200, 10)
         failing.until_now()
         drill.until(200, 20)

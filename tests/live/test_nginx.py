@@ -20,19 +20,12 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import Billing, bearer
-from tests.live.conftest import SUBSCRIPTION, USAGE, Site, fill
-from tests.support.servers import (
-    ROOT,
-    Answer,
-    Gunicorn,
-    Nginx,
-    ask,
-    exchange,
-    freeze,
-    program,
-    wait_for,
-)
+from tests.support.application import Billing
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import Answer, ask, bearer, exchange
+from tests.support.nginx import Nginx
+from tests.support.processes import ROOT, freeze, program, wait_for
+from tests.support.site import SUBSCRIPTION, USAGE, Site, fill
 
 #: 502, 503 and 504 on our two routes, and elsewhere.
 UNAVAILABLE = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.live.conftest import SUBSCRIPTION, Site
-from tests.support.servers import exchange
+from tests.support.http_client import exchange
+from tests.support.site import SUBSCRIPTION, Site
 
 
 def _status(site: Site, *lines: bytes) -> int:

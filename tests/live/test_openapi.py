@@ -8,8 +8,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tests.live.conftest import Site
-from tests.support.servers import environment
+from tests.support.processes import environment
+from tests.support.site import Site
 
 
 def test_the_service_answers_as_it_is_described(site: Site, tmp_path: Path) -> None:

@@ -8,17 +8,20 @@ import signal
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Billing, bearer
-from tests.live.conftest import USAGE, prepared
-from tests.live.drill import LONGEST, RIGHT, STARTING, TIMEOUT, Drill
-from tests.support.servers import ROOT, Gunicorn, MariaDB, Nginx, ask, program, wait_for
+from tests.support.application import Billing
+from tests.support.background_load import LONGEST, RIGHT, STARTING, TIMEOUT, BackgroundLoad
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import ask, bearer
+from tests.support.mariadb import MariaDB
+from tests.support.nginx import Nginx
+from tests.support.processes import ROOT, program, wait_for
+from tests.support.site import USAGE, prepared
 
 Start = Callable[..., Gunicorn]
 
@@ -28,7 +31,7 @@ def test_a_reload_under_load_loses_nothing(sqlite_billing: Billing, gunicorn: St
     server = gunicorn({**sqlite_billing.env, **TIMEOUT})
     before = set(server.workers())
 
-    with Drill(server.url, key, RIGHT) as drill:
+    with BackgroundLoad(server.url, key, RIGHT) as drill:
         server.process.send_signal(signal.SIGHUP)
         wait_for(lambda: before.isdisjoint(server.workers()), "the new workers")
         drill.until(200, 20)
@@ -43,14 +46,11 @@ def test_a_killed_worker_is_replaced_and_costs_no_more_than_its_request(
     billing.close()
     server = gunicorn({**billing.env, **TIMEOUT})
 
-    with Drill(server.url, key, RIGHT) as drill:
+    with BackgroundLoad(server.url, key, RIGHT) as drill:
         for _ in range(3):
             worker = server.workers()[0]
             os.kill(worker, signal.SIGKILL)
-            wait_for(
-                lambda gone=worker: gone not in server.workers() and len(server.workers()) == 2,
-                "another worker",
-            )
+            server.wait_for_successor(worker)
             drill.recovered()
 
     drill.check(lost=True, longest=LONGEST + STARTING)
@@ -79,7 +79,7 @@ def test_a_stop_lets_the_request_in_hand_be_answered(
         )
         wait_for(lambda: mariadb.execute(waits, name), "the request to wait", 10)
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+        wait_for(lambda: "Handling signal: term" in server.log, "the stop")
         cursor.execute("UNLOCK TABLES")
     waiting.join()
 
@@ -92,7 +92,7 @@ def test_a_stop_under_load_cuts_no_answer_short(sqlite_billing: Billing, gunicor
     key = prepared(sqlite_billing)
     server = gunicorn({**sqlite_billing.env, **TIMEOUT})
 
-    with Drill(server.url, key, RIGHT, callers=8) as drill:
+    with BackgroundLoad(server.url, key, RIGHT, callers=8) as drill:
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(30)
         drill.until(None, 5)
@@ -132,7 +132,7 @@ def test_a_restart_of_a_service_whose_socket_is_held_loses_nothing(
     server = gunicorn({**sqlite_billing.env, **TIMEOUT}, held=held)
     url = server.url if front == "socket" else request.getfixturevalue("nginx").url
 
-    with Drill(url, key, RIGHT, callers=4) as drill:
+    with BackgroundLoad(url, key, RIGHT, callers=4) as drill:
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(30)
         gunicorn({**sqlite_billing.env, **TIMEOUT}, held=held)
@@ -157,7 +157,7 @@ def test_of_two_instances_behind_nginx_each_may_restart_unnoticed(
     changes = {**second, "rate=100r/s": "rate=9999r/s"}
     nginx = Nginx(tmp_path / "nginx", sockets[0], changes)
     try:
-        with Drill(nginx.url, key, RIGHT, callers=4) as drill:
+        with BackgroundLoad(nginx.url, key, RIGHT, callers=4) as drill:
             servers[0].process.send_signal(signal.SIGTERM)
             servers[0].process.wait(30)
             drill.until(200, 20)

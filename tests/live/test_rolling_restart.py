@@ -8,9 +8,11 @@ from collections.abc import Callable
 from http.client import HTTPConnection
 from pathlib import Path
 
-from tests.conftest import Billing, bearer
-from tests.live.conftest import USAGE
-from tests.support.servers import Gunicorn, Nginx
+from tests.support.application import Billing
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import bearer
+from tests.support.nginx import Nginx
+from tests.support.site import USAGE
 
 REQUESTS = 6000
 

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.conftest import Billing, bearer
-from tests.live.conftest import SUBSCRIPTION, USAGE, Callers, Site
-from tests.support.servers import Granian, Gunicorn, ask
+from tests.support.application import Billing
+from tests.support.granian import Granian
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import ask, bearer
+from tests.support.site import SUBSCRIPTION, USAGE, Callers, Site
 
 
 @pytest.fixture(scope="module", params=[Gunicorn, Granian], ids=["gunicorn", "granian"])

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Billing, remember
-from tests.live.conftest import SUBSCRIPTION, USAGE, prepared
-from tests.live.drill import RIGHT, TIMEOUT, Drill
+from tests.support.application import Billing
+from tests.support.background_load import RIGHT, TIMEOUT, BackgroundLoad
 from tests.support.gateways import KEY, Gateway
-from tests.support.servers import Gunicorn, program
+from tests.support.gunicorn import Gunicorn
+from tests.support.processes import program
+from tests.support.secrets import remember
+from tests.support.site import SUBSCRIPTION, USAGE, prepared
 
 Start = Callable[..., Gunicorn]
 
@@ -29,7 +31,7 @@ def test_a_file_that_a_gateway_locks_is_503_in_time_until_it_is_free(
 ) -> None:
     server = gunicorn(attached(newapi))
 
-    with Drill(server.url, KEY, RIGHT) as drill:
+    with BackgroundLoad(server.url, KEY, RIGHT) as drill:
         newapi.execute("BEGIN EXCLUSIVE")
         drill.until(503, 5)
         newapi.execute("COMMIT")
@@ -47,7 +49,7 @@ def test_a_file_that_may_not_be_read_is_503_until_it_may(
     mortal = [program("setpriv"), "--bounding-set=-dac_override,-dac_read_search"]
     server = gunicorn({**sqlite_billing.env, **TIMEOUT}, wrapper=mortal if _is_root() else [])
 
-    with Drill(server.url, key, RIGHT) as drill:
+    with BackgroundLoad(server.url, key, RIGHT) as drill:
         file.chmod(0)
         # A worker that has it open reads on, rightly; a new one cannot.
         drill.until(200, 10)
@@ -89,7 +91,7 @@ def test_a_corrupt_file_is_500_until_a_good_one_is_put_back(
     _spoil(tmp_path / "bad.db", start)
     server = gunicorn({**sqlite_billing.env, **TIMEOUT})
 
-    with Drill(server.url, key, RIGHT) as drill:
+    with BackgroundLoad(server.url, key, RIGHT) as drill:
         os.replace(tmp_path / "bad.db", file)
         drill.until(500, 10)
         os.replace(tmp_path / "good.db", file)
@@ -106,7 +108,7 @@ def test_a_file_that_is_overwritten_in_place_gives_no_wrong_figure(
     sqlite_billing.close()
     server = gunicorn({**sqlite_billing.env, **TIMEOUT})
 
-    with Drill(server.url, key, RIGHT) as drill:
+    with BackgroundLoad(server.url, key, RIGHT) as drill:
         _spoil(file, 0)
         os.kill(server.workers()[0], signal.SIGKILL)
         drill.until(500, 10)
@@ -140,7 +142,7 @@ def test_a_half_written_transaction_of_a_gateway_is_never_shown(
     newapi.connection.close()
     server = gunicorn(env)
 
-    with Drill(server.url, KEY, RIGHT) as drill:
+    with BackgroundLoad(server.url, KEY, RIGHT) as drill:
         subprocess.run([sys.executable, "-c", DIE, str(file)], check=False)
         assert Path(f"{file}-journal").stat().st_size > 0
         drill.until(503, 10)
@@ -160,7 +162,7 @@ def test_a_record_that_is_being_written_keeps_nobody_waiting(
     server = gunicorn({**sqlite_billing.env, **TIMEOUT})
 
     writer = sqlite3.connect(tmp_path / "billing.db", isolation_level=None)
-    with closing(writer), Drill(server.url, key, RIGHT) as drill:
+    with closing(writer), BackgroundLoad(server.url, key, RIGHT) as drill:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE tokens SET used_quota = 0")
         drill.until(200, 20)

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Billing, bearer
-from tests.live.conftest import UNAVAILABLE, UNREADABLE, USAGE, is_unreadable
-from tests.support.servers import ROOT, Gunicorn, MariaDB, ask, environment, free_port
+from tests.support.application import Billing
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import ask, bearer
+from tests.support.mariadb import MariaDB
+from tests.support.processes import ROOT, environment, free_port
+from tests.support.site import UNAVAILABLE, UNREADABLE, USAGE, is_unreadable
 
 TIMEOUT = {"DATABASE_TIMEOUT": "1"}
 BROKEN = (

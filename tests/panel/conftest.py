@@ -11,9 +11,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from tests.conftest import Billing
-from tests.live.conftest import Site, fill
-from tests.support.servers import ROOT, VERSIONS, Gunicorn, program
+from tests.support.application import Billing
+from tests.support.gunicorn import Gunicorn
+from tests.support.processes import ROOT, VERSIONS, program
+from tests.support.site import Site, fill
 
 #: Where the tests leave what they saw; people look there, git does not.
 SCREENSHOTS = ROOT / "tests" / "screenshots"
@@ -140,7 +141,7 @@ class Panel:
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
-    def is_sound(self) -> None:
+    def assert_accessible(self) -> None:
         """axe-core finds nothing, and nothing has to be scrolled sideways."""
         found = Axe().run(self.page).response["violations"]
         assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in found] == []

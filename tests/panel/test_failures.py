@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.conftest import Billing
-from tests.live.conftest import Site
 from tests.panel.conftest import PAGE, Panel, fill_with_days
-from tests.support.servers import Gunicorn, Nginx, program
+from tests.support.application import Billing
+from tests.support.gunicorn import Gunicorn
+from tests.support.nginx import Nginx
+from tests.support.processes import program
+from tests.support.site import Site
 
 #: Whose key (or what is pasted), the user's id beside it, and the words.
 REFUSALS = {

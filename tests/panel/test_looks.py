@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.live.conftest import Site
 from tests.panel.conftest import Panel
+from tests.support.site import Site
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True}
 CHINESE = {"locale": "zh-CN"}
@@ -36,7 +36,7 @@ def test_every_screen_is_sound(panel: Callable[..., Panel], site: Site, look: st
             screen.ask(site.keys[key])
             screen.page.wait_for_selector("#days:not([aria-busy]), #message h2")
         screen.save(f"{look}-{key}")
-        screen.is_sound()
+        screen.assert_accessible()
 
 
 def test_a_reader_switches_the_language_and_keeps_the_figures(

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Request, expect
 
-from tests.live.conftest import Site
 from tests.panel.conftest import PAGE, Panel
+from tests.support.site import Site
 
 MODULES = ["api", "cards", "chart", "daily", "dom", "panel", "state", "text"]
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import pytest
 from playwright.sync_api import expect
 
-from tests.live.conftest import Site
 from tests.panel.conftest import DAY, MODELS, TODAY, USED, Panel, in_dollars, used
+from tests.support.site import Site
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_range_of_ones_own_includes_its_last_day(busy: Panel) -> None:
     busy.press("Apply")
     busy.shows("#custom-message", "The last day must not be before the first day")
     busy.save("custom")
-    busy.is_sound()
+    busy.assert_accessible()
     busy.page.fill("#from", first)
     busy.page.fill("#to", last)
     busy.page.press("#to", "Enter")
@@ -141,7 +141,7 @@ def test_an_account_shows_where_its_credit_came_from(
     row = screen.page.locator("#grants tbody tr").inner_text().split("\t")
     assert (row[:3], row[4]) == (["Credit", "$200.00", "$25.00"], "Never expires")
     screen.save("account")
-    screen.is_sound()
+    screen.assert_accessible()
 
 
 def test_one_person_reads_it_all_by_keyboard(panel: Callable[..., Panel], site: Site) -> None:

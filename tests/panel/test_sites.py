@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Billing
 from tests.panel.conftest import PAGE, TODAY, Panel
-from tests.support.gateways import KEY, Gateway, opened
-from tests.support.servers import Gunicorn, ask
+from tests.support.application import Billing
+from tests.support.gateways import KEY, Gateway, open_gateway
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import ask
 
 
 @pytest.fixture
 def newapi(request: pytest.FixtureRequest) -> Iterator[Gateway]:
     """Today's new-api on SQLite, with one token: 750 of 1000 units remain."""
-    with opened(request, "newapi", "sqlite") as held:
+    with open_gateway(request, "newapi", "sqlite") as held:
         held.user()
         held.token()
         yield held
@@ -91,7 +92,7 @@ def test_without_daily_figures_the_rest_shows_with_the_reason(
     screen.shows(".reason", "keeps its logs in a database that this service cannot read")
     screen.shows(".figure", "$750.00")
     screen.save("daily-elsewhere")
-    screen.is_sound()
+    screen.assert_accessible()
 
 
 def test_daily_figures_that_take_too_long_can_be_asked_for_again(

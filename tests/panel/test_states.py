@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.live.conftest import Site
 from tests.panel.conftest import Panel, in_dollars, used
+from tests.support.site import Site
 
 #: Whose key; the state in words; remaining; used, limit, expiry.
 STATES = [

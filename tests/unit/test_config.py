@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from config import DatabaseURL, RateLimit, Settings, SettingsError, variables
-from tests.support.servers import ROOT, environment
+from tests.support.processes import ROOT, environment
 
 DEFAULTS: dict[str, Any] = {
     "BILLING_MODE": "embedded",

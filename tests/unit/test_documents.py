@@ -16,8 +16,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from billing import create_app
 from billing.web import metrics
 from config import Settings, variables
-from tests.conftest import Billing
-from tests.support.servers import ROOT
+from tests.support.application import Billing
+from tests.support.processes import ROOT
 
 READMES = ("README.md", "README.zh-CN.md")
 

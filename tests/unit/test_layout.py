@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Billing
-from tests.support.servers import ROOT
+from tests.support.application import Billing
+from tests.support.processes import ROOT
 
 #: A package may import those on its right, and every package the root modules (ROOT_MODULES).
 LAYERS = {"web": {"core", "database"}, "cli": {"core", "database"}, "core": {"database"}}

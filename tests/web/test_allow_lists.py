@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import Billing, World, bearer, verdict
+from tests.support.application import Billing, TwoUsers, error_code
+from tests.support.http_client import bearer
 
 ALLOWED: list[tuple[str, str]] = [
     ("", "192.0.2.7"),
@@ -46,10 +47,10 @@ REFUSED: list[tuple[str, str]] = [
 def test_an_allow_list_holds_the_clients_address(
     sqlite_billing: Billing, allow_ips: str, address: str, code: str
 ) -> None:
-    world = World(sqlite_billing)
+    two_users = TwoUsers(sqlite_billing)
     sqlite_billing.execute("UPDATE tokens SET allow_ips = ?", allow_ips)
 
-    assert verdict(world.ask(address=address)) == code
+    assert error_code(two_users.ask(address=address)) == code
 
 
 @pytest.mark.parametrize(
@@ -66,10 +67,10 @@ def test_an_allow_list_holds_the_clients_address(
 def test_exactly_so_many_proxies_are_believed(
     sqlite_billing: Billing, hops: str, forwarded: str, code: str
 ) -> None:
-    world = World(sqlite_billing)
+    two_users = TwoUsers(sqlite_billing)
     sqlite_billing.execute("UPDATE tokens SET allow_ips = '192.0.2.7'")
-    headers = bearer(world.key, **{"X-Forwarded-For": forwarded})
+    headers = bearer(two_users.key, **{"X-Forwarded-For": forwarded})
 
-    answer = world.ask(headers, address="127.0.0.1", TRUSTED_PROXY_HOPS=hops)
+    answer = two_users.ask(headers, address="127.0.0.1", TRUSTED_PROXY_HOPS=hops)
 
-    assert verdict(answer) == code
+    assert error_code(answer) == code

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import World, bearer, verdict
+from tests.support.application import TwoUsers, error_code
+from tests.support.http_client import bearer
 
 #: Each row of the table of errors, in its order.
 ROWS: list[tuple[str, int, str, str]] = [
@@ -52,7 +53,7 @@ ROWS: list[tuple[str, int, str, str]] = [
 CODES = [code for code, *_ in ROWS]
 
 
-def fault(world: World, code: str, headers: dict[str, str]) -> None:
+def fault(two_users: TwoUsers, code: str, headers: dict[str, str]) -> None:
     """Make the request wrong in that way."""
     match code:
         case "missing_api_key":
@@ -60,24 +61,26 @@ def fault(world: World, code: str, headers: dict[str, str]) -> None:
         case "invalid_api_key":
             headers["Authorization"] = "Bearer sk-" + "x" * 48
         case "api_key_disabled":
-            world.billing.run("token", "disable", str(world.token["id"]))
+            two_users.billing.run("token", "disable", str(two_users.token["id"]))
         case "user_mismatch":
-            headers["New-Api-User"] = str(world.bob["id"])
+            headers["New-Api-User"] = str(two_users.bob["id"])
         case "user_disabled":
-            world.billing.run("user", "disable", "alice")
+            two_users.billing.run("user", "disable", "alice")
         case "ip_not_allowed":
-            world.billing.run("token", "edit", str(world.token["id"]), "--allow-ip", "10.0.0.1")
+            two_users.billing.run(
+                "token", "edit", str(two_users.token["id"]), "--allow-ip", "10.0.0.1"
+            )
 
 
 @pytest.mark.parametrize(("code", "status", "zh", "en"), ROWS)
 def test_each_refusal_says_what_is_wrong_in_both_languages(
-    world: World, code: str, status: int, zh: str, en: str
+    two_users: TwoUsers, code: str, status: int, zh: str, en: str
 ) -> None:
-    headers = bearer(world.key)
-    fault(world, code, headers)
+    headers = bearer(two_users.key)
+    fault(two_users, code, headers)
 
-    chinese = world.ask(headers)
-    english = world.ask({**headers, "Accept-Language": "en-US,en;q=0.9,zh-CN;q=0.8"})
+    chinese = two_users.ask(headers)
+    english = two_users.ask({**headers, "Accept-Language": "en-US,en;q=0.9,zh-CN;q=0.8"})
 
     assert (chinese.status_code, english.status_code) == (status, status)
     assert chinese.text == (
@@ -89,12 +92,14 @@ def test_each_refusal_says_what_is_wrong_in_both_languages(
 
 
 @pytest.mark.parametrize(("earlier", "later"), [*itertools.combinations(CODES, 2)])
-def test_of_two_faults_the_earlier_row_is_named(world: World, earlier: str, later: str) -> None:
-    headers = bearer(world.key)
-    fault(world, later, headers)
-    fault(world, earlier, headers)
+def test_of_two_faults_the_earlier_row_is_named(
+    two_users: TwoUsers, earlier: str, later: str
+) -> None:
+    headers = bearer(two_users.key)
+    fault(two_users, later, headers)
+    fault(two_users, earlier, headers)
 
-    assert verdict(world.ask(headers)) == earlier
+    assert error_code(two_users.ask(headers)) == earlier
 
 
 @pytest.mark.parametrize(
@@ -110,24 +115,24 @@ def test_of_two_faults_the_earlier_row_is_named(world: World, earlier: str, late
         ("DELETE FROM users", "user_disabled"),
     ],
 )
-def test_what_the_rows_say_decides(world: World, change: str, code: str) -> None:
-    world.billing.execute(change)
+def test_what_the_rows_say_decides(two_users: TwoUsers, change: str, code: str) -> None:
+    two_users.billing.execute(change)
 
-    assert verdict(world.ask()) == code
+    assert error_code(two_users.ask()) == code
 
 
 @pytest.mark.parametrize("other", [str.upper, "{} ".format])
 def test_a_key_is_compared_exactly_whatever_the_collation_finds_equal(
-    world: World, other: Callable[[str], str]
+    two_users: TwoUsers, other: Callable[[str], str]
 ) -> None:
-    if "mysql" in world.billing.env["DATABASE_URL"]:
-        world.billing.execute(
+    if "mysql" in two_users.billing.env["DATABASE_URL"]:
+        two_users.billing.execute(
             "ALTER TABLE tokens CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
         )
-    ((stored,),) = world.billing.execute("SELECT `key` FROM tokens")
-    world.billing.execute("UPDATE tokens SET `key` = ?", other(stored))
+    ((stored,),) = two_users.billing.execute("SELECT `key` FROM tokens")
+    two_users.billing.execute("UPDATE tokens SET `key` = ?", other(stored))
 
-    assert verdict(world.ask()) == "invalid_api_key"
+    assert error_code(two_users.ask()) == "invalid_api_key"
 
 
 @pytest.mark.parametrize(
@@ -140,10 +145,13 @@ def test_a_key_is_compared_exactly_whatever_the_collation_finds_equal(
         ("UPDATE users SET access_token = '' WHERE id = 1", "invalid_api_key"),
     ],
 )
-def test_an_access_token_ends_with_its_user(world: World, change: str, code: str) -> None:
-    world.billing.execute(change)
+def test_an_access_token_ends_with_its_user(two_users: TwoUsers, change: str, code: str) -> None:
+    two_users.billing.execute(change)
 
-    assert verdict(world.ask(bearer(world.alice["access_token"], world.alice["id"]))) == code
+    assert (
+        error_code(two_users.ask(bearer(two_users.alice["access_token"], two_users.alice["id"])))
+        == code
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,15 +167,15 @@ def test_an_access_token_ends_with_its_user(world: World, change: str, code: str
     ],
 )
 def test_an_answer_costs_one_indexed_read_or_two(
-    world: World, headers: dict[str, str], reads: int, caplog: pytest.LogCaptureFixture
+    two_users: TwoUsers, headers: dict[str, str], reads: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    known = {**world.alice, "key": world.key}
+    known = {**two_users.alice, "key": two_users.key}
     sent = {name: text.format(**known) for name, text in headers.items()}
 
-    world.ask()  # opens the connection
+    two_users.ask()  # opens the connection
 
     with caplog.at_level(logging.DEBUG, "peewee"):
-        world.ask(sent)
+        two_users.ask(sent)
 
     statements = [record for record in caplog.records if record.name == "peewee"]
     assert len(statements) == reads

@@ -9,7 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from billing.database.models import Token, User
-from tests.conftest import Billing, bearer
+from tests.support.application import Billing
+from tests.support.http_client import bearer
 
 PREFIXES = ["/dashboard/billing", "/v1/dashboard/billing"]
 
@@ -197,7 +198,7 @@ def test_a_null_status_counts_as_switched_off(billing: Billing, token: dict[str,
 
     answer = billing.client().get(f"{PREFIXES[0]}/usage", headers=bearer(token["key"]))
 
-    assert (answer.status_code, answer.json["error"]["code"]) == (401, "api_key_disabled")
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (401, "api_key_disabled")
 
 
 @pytest.mark.parametrize(

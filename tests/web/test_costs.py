@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from tests.conftest import Billing, bearer
-from tests.support.servers import Gunicorn
+from tests.support.application import Billing
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import bearer
 
 DAY = 86400
 #: 2026-11-01.
@@ -160,7 +161,7 @@ def test_it_is_guarded_and_there_under_v1_alone(sqlite_billing: Billing) -> None
     refused = client.get(f"{COSTS}?start_time={START}")
     missing = client.get("/organization/costs")
 
-    assert (refused.status_code, refused.json["error"]["code"]) == (401, "missing_api_key")
+    assert (refused.status_code, refused.get_json()["error"]["code"]) == (401, "missing_api_key")
     assert missing.status_code == 404
 
 
@@ -184,7 +185,7 @@ def test_openais_own_sdk_walks_all_pages(
     with OpenAI(admin_api_key=key, base_url=f"{server.url}/v1") as client:
         page = None
         while True:
-            more = {} if page is None else {"page": page}
+            more: dict[str, Any] = {} if page is None else {"page": page}
             answer = client.admin.organization.usage.costs(
                 start_time=START,
                 end_time=START + 12 * DAY,
@@ -195,6 +196,8 @@ def test_openais_own_sdk_walks_all_pages(
             for bucket in answer.data:
                 for each in bucket.results:
                     assert each.object == "organization.costs.result"
+                    assert each.amount is not None
+                    assert each.amount.value is not None
                     assert each.amount.currency == "usd"
                     name = str(each.line_item)
                     found[name] = found.get(name, 0) + each.amount.value

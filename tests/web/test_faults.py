@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -20,8 +18,10 @@ from billing.database.connection import Database
 from billing.database.faults import translate_error
 from billing.errors import DatabaseMisconfigured, DatabaseUnavailable
 from config import DatabaseURL, Settings
-from tests.conftest import Billing, World, bearer
-from tests.support.servers import MariaDB, free_port, freeze, wait_for
+from tests.support.application import Billing, TwoUsers
+from tests.support.http_client import bearer
+from tests.support.mariadb import MariaDB
+from tests.support.processes import free_port, wait_for
 
 SUBSCRIPTION = "/v1/dashboard/billing/subscription"
 USAGE = "/v1/dashboard/billing/usage"
@@ -37,8 +37,8 @@ sys.stdin.read()
 
 
 @contextlib.contextmanager
-def sqlite_locked(world: World, _: pytest.FixtureRequest) -> Iterator[None]:
-    path = world.billing.env["DATABASE_URL"].removeprefix("sqlite:///")
+def sqlite_locked(two_users: TwoUsers, _: pytest.FixtureRequest) -> Iterator[None]:
+    path = two_users.billing.env["DATABASE_URL"].removeprefix("sqlite:///")
     pipe = subprocess.PIPE
     with subprocess.Popen([sys.executable, "-c", LOCK, path], stdin=pipe, stdout=pipe) as process:
         assert process.stdout is not None
@@ -47,9 +47,9 @@ def sqlite_locked(world: World, _: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def mariadb_locked(world: World, request: pytest.FixtureRequest) -> Iterator[None]:
+def mariadb_locked(two_users: TwoUsers, request: pytest.FixtureRequest) -> Iterator[None]:
     mariadb: MariaDB = request.getfixturevalue("mariadb")
-    name = world.billing.env["DATABASE_URL"].rpartition("/")[2]
+    name = two_users.billing.env["DATABASE_URL"].rpartition("/")[2]
     connection = pymysql.connect(
         unix_socket=str(mariadb.socket), user="root", database=name, ssl_disabled=True
     )
@@ -59,14 +59,13 @@ def mariadb_locked(world: World, request: pytest.FixtureRequest) -> Iterator[Non
 
 
 @contextlib.contextmanager
-def mariadb_frozen(_: World, request: pytest.FixtureRequest) -> Iterator[None]:
+def mariadb_frozen(_: TwoUsers, request: pytest.FixtureRequest) -> Iterator[None]:
     mariadb: MariaDB = request.getfixturevalue("mariadb")
-    assert mariadb.process is not None
-    freeze(mariadb.process.pid)
+    mariadb.freeze()
     try:
         yield
     finally:
-        os.kill(mariadb.process.pid, signal.SIGCONT)
+        mariadb.resume()
 
 
 BODIES = {
@@ -96,14 +95,14 @@ BROKEN = {
     indirect=["empty_url"],
 )
 def test_a_database_that_stalls_is_a_503_in_time_and_recovers(
-    world: World,
-    stall: Callable[[World, pytest.FixtureRequest], contextlib.AbstractContextManager[None]],
+    two_users: TwoUsers,
+    stall: Callable[[TwoUsers, pytest.FixtureRequest], contextlib.AbstractContextManager[None]],
     path: str,
     request: pytest.FixtureRequest,
 ) -> None:
-    client, headers = world.billing.client(DATABASE_TIMEOUT="0.5"), bearer(world.key)
+    client, headers = two_users.billing.client(DATABASE_TIMEOUT="0.5"), bearer(two_users.key)
 
-    with stall(world, request):
+    with stall(two_users, request):
         began = time.monotonic()
         answer = client.get(path, headers=headers)
         took = time.monotonic() - began
@@ -126,7 +125,7 @@ def test_english_callers_are_told_in_english(tmp_path: Path) -> None:
     ]
 
 
-def told(url: str, status: int) -> None:
+def assert_every_route_fails_with(url: str, status: int) -> None:
     """Every route that needs the database says so, in its documented words."""
     billing = Billing(url)
     answers = {path: billing.client().get(path, headers=bearer("sk-x")) for path in BODIES}
@@ -145,7 +144,7 @@ def told(url: str, status: int) -> None:
 def test_a_missing_file_is_a_503_and_the_log_names_flask_init(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told(f"sqlite:///{tmp_path / 'none.db'}", 503)
+    assert_every_route_fails_with(f"sqlite:///{tmp_path / 'none.db'}", 503)
 
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3, "each failure is logged once"
@@ -160,7 +159,7 @@ def test_a_database_without_tables_is_a_500_and_the_log_names_flask_init(
 ) -> None:
     (tmp_path / "billing.db").touch()
 
-    told(empty_url, 500)
+    assert_every_route_fails_with(empty_url, 500)
 
     assert caplog.text.count("the database does not hold our tables: run `flask init`") == 3
 
@@ -169,7 +168,7 @@ def test_a_database_without_tables_is_a_500_and_the_log_names_flask_init(
 def test_a_corrupt_or_foreign_file_is_a_500(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "billing.db").write_bytes(content)
 
-    told(f"sqlite:///{tmp_path / 'billing.db'}", 500)
+    assert_every_route_fails_with(f"sqlite:///{tmp_path / 'billing.db'}", 500)
 
     assert (tmp_path / "billing.db").read_bytes() == content
 
@@ -178,15 +177,15 @@ def test_another_programs_file_is_a_500(tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "billing.db")) as connection:
         connection.execute("CREATE TABLE tokens (id)")
 
-    told(f"sqlite:///{tmp_path / 'billing.db'}", 500)
+    assert_every_route_fails_with(f"sqlite:///{tmp_path / 'billing.db'}", 500)
 
 
 def test_a_wrong_password_is_a_503(mariadb: MariaDB) -> None:
-    told(f"mysql://billing:wrong@127.0.0.1:{mariadb.port}/billing_x", 503)
+    assert_every_route_fails_with(f"mysql://billing:wrong@127.0.0.1:{mariadb.port}/billing_x", 503)
 
 
 def test_a_server_that_is_away_is_a_503() -> None:
-    told(f"mysql://u:p@127.0.0.1:{free_port()}/billing", 503)
+    assert_every_route_fails_with(f"mysql://u:p@127.0.0.1:{free_port()}/billing", 503)
 
 
 def test_what_needs_no_database_is_answered_without_it() -> None:
@@ -214,7 +213,7 @@ MYSQL = DatabaseURL("mysql")
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict"),
+    ("error", "expected"),
     [
         *[
             (pymysql.OperationalError(code, "…"), DatabaseUnavailable)
@@ -230,8 +229,8 @@ MYSQL = DatabaseURL("mysql")
     ],
 )
 def test_an_error_of_mysql_says_whether_a_retry_can_help(
-    error: Exception, verdict: type[Exception]
+    error: Exception, expected: type[Exception]
 ) -> None:
     dialect = Database(MYSQL, 1).peewee
 
-    assert type(translate_error(error, dialect, attached=False)) is verdict
+    assert type(translate_error(error, dialect, attached=False)) is expected

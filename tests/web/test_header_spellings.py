@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import World, bearer
+from tests.support.application import TwoUsers
+from tests.support.http_client import bearer
 
 
-def test_a_key_is_taken_in_every_spelling(world: World) -> None:
-    key = world.key.removeprefix("sk-")
+def test_a_key_is_taken_in_every_spelling(two_users: TwoUsers) -> None:
+    key = two_users.key.removeprefix("sk-")
     spellings = [
         f"Bearer sk-{key}",
         f"bearer sk-{key}",
@@ -22,7 +23,7 @@ def test_a_key_is_taken_in_every_spelling(world: World) -> None:
         f"Bearer sk-{key}, Bearer sk-another",
     ]
 
-    said = world.verdicts({"Authorization": spelling} for spelling in spellings)
+    said = two_users.error_codes({"Authorization": spelling} for spelling in spellings)
 
     assert dict(zip(spellings, said, strict=True)) == dict.fromkeys(spellings, "ok")
 
@@ -53,12 +54,12 @@ def test_a_key_is_taken_in_every_spelling(world: World) -> None:
     ],
 )
 def test_what_is_no_key_is_refused_not_failed(
-    world: World, code: str, spellings: list[str]
+    two_users: TwoUsers, code: str, spellings: list[str]
 ) -> None:
-    bare = world.key.removeprefix("sk-")
+    bare = two_users.key.removeprefix("sk-")
 
-    said = world.verdicts(
-        {"Authorization": spelling.format(key=world.key, bare=bare)} for spelling in spellings
+    said = two_users.error_codes(
+        {"Authorization": spelling.format(key=two_users.key, bare=bare)} for spelling in spellings
     )
 
     assert dict(zip(spellings, said, strict=True)) == dict.fromkeys(spellings, code)
@@ -70,41 +71,45 @@ NOT_IDS = ["{id:019}", "+{id}", "-{id}", "{id}.0", "0x1", "x", "١", "１", "{id
 BLANK = ["", " ", "Bearer", "Bearer "]
 
 
-def as_user(world: World, spellings: list[str], secret: str) -> list[dict[str, str]]:
+def as_user(two_users: TwoUsers, spellings: list[str], secret: str) -> list[dict[str, str]]:
     # A server hands the bytes of a header over as latin-1.
-    raw = [text.format(id=world.alice["id"]).encode().decode("latin-1") for text in spellings]
+    raw = [text.format(id=two_users.alice["id"]).encode().decode("latin-1") for text in spellings]
     return [bearer(secret, text) for text in raw]
 
 
-def test_with_a_key_the_user_may_be_named_and_then_must_be_right(world: World) -> None:
+def test_with_a_key_the_user_may_be_named_and_then_must_be_right(two_users: TwoUsers) -> None:
     spellings = [*IDS, *BLANK, *NOT_IDS]
 
-    said = world.verdicts(as_user(world, spellings, world.key))
+    said = two_users.error_codes(as_user(two_users, spellings, two_users.key))
 
     right, wrong = [*IDS, *BLANK], NOT_IDS
     assert said == ["ok"] * len(right) + ["user_mismatch"] * len(wrong)
 
 
-def test_an_access_token_needs_its_own_user_named(world: World) -> None:
-    spellings = [*IDS, *BLANK, *NOT_IDS, str(world.bob["id"]), "999999999999999999"]
+def test_an_access_token_needs_its_own_user_named(two_users: TwoUsers) -> None:
+    spellings = [*IDS, *BLANK, *NOT_IDS, str(two_users.bob["id"]), "999999999999999999"]
 
-    said = world.verdicts(as_user(world, spellings, world.alice["access_token"]))
+    said = two_users.error_codes(as_user(two_users, spellings, two_users.alice["access_token"]))
 
     assert said == ["ok"] * len(IDS) + ["invalid_api_key"] * (len(spellings) - len(IDS))
 
 
-def test_an_access_token_is_compared_whole(world: World) -> None:
-    secret = world.alice["access_token"]
+def test_an_access_token_is_compared_whole(two_users: TwoUsers) -> None:
+    secret = two_users.alice["access_token"]
     others = [f"sk-{secret}", f"{secret}-1", secret.swapcase(), secret[:-1], f"{secret} x"]
 
-    said = world.verdicts(as_user(world, ["{id}"], other)[0] for other in others)
+    said = two_users.error_codes(as_user(two_users, ["{id}"], other)[0] for other in others)
 
     assert said == ["invalid_api_key"] * len(others)
 
 
-def test_new_api_user_can_be_required_of_everyone(world: World) -> None:
-    requests = [bearer(world.key), bearer(world.key, " "), bearer(world.key, world.alice["id"])]
+def test_new_api_user_can_be_required_of_everyone(two_users: TwoUsers) -> None:
+    requests = [
+        bearer(two_users.key),
+        bearer(two_users.key, " "),
+        bearer(two_users.key, two_users.alice["id"]),
+    ]
 
-    said = world.verdicts(requests, REQUIRE_NEW_API_USER="true")
+    said = two_users.error_codes(requests, REQUIRE_NEW_API_USER="true")
 
     assert said == ["user_mismatch", "user_mismatch", "ok"]

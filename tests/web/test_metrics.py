@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import Billing, World, bearer
-from tests.support.servers import Gunicorn, MariaDB, ask, wait_for
+from tests.support.application import Billing, TwoUsers
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import ask, bearer
+from tests.support.mariadb import MariaDB
+from tests.support.processes import wait_for
 
 USAGE = "/v1/dashboard/billing/usage"
 
@@ -39,11 +42,11 @@ def test_without_the_variable_there_are_no_metrics(sqlite_billing: Billing) -> N
     assert answer.status_code == 404
 
 
-def test_one_process_counts_for_itself(world: World) -> None:
-    client = world.billing.client(METRICS="true")
+def test_one_process_counts_for_itself(two_users: TwoUsers) -> None:
+    client = two_users.billing.client(METRICS="true")
     before = samples(client.get("/metrics").get_data(as_text=True))
 
-    for key in (world.key, world.key, "sk-unknown"):
+    for key in (two_users.key, two_users.key, "sk-unknown"):
         client.get(USAGE, headers=bearer(key))
     client.get("/nothing/here")
 
@@ -95,7 +98,7 @@ def test_the_workers_files_do_not_grow_in_number_and_go_with_the_server(
     for _ in range(3):
         (worker,) = server.workers()
         os.kill(worker, signal.SIGKILL)
-        wait_for(lambda gone=worker: server.workers() not in ([], [gone]), "a new worker")
+        server.wait_for_successor(worker)
         wait_for(lambda: scraped(server), "its answer")
     server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: "Handling signal: hup" in server.log, "the reload")

@@ -9,7 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.conftest import Billing, World, bearer
+from tests.support.application import Billing, TwoUsers
+from tests.support.http_client import bearer
 
 SUBSCRIPTION = "/dashboard/billing/subscription"
 USAGE = "/dashboard/billing/usage"
@@ -38,13 +39,15 @@ def get(client: FlaskClient, path: str, headers: dict[str, str]) -> TestResponse
         "/dashboard//billing/usage///",
     ],
 )
-def test_a_run_of_slashes_counts_as_one_and_is_answered_directly(world: World, path: str) -> None:
+def test_a_run_of_slashes_counts_as_one_and_is_answered_directly(
+    two_users: TwoUsers, path: str
+) -> None:
     plain = re.sub("/+", "/", path).rstrip("/")
 
-    answer = get(world.billing.client(), path, bearer(world.key))
+    answer = get(two_users.billing.client(), path, bearer(two_users.key))
 
     assert answer.status_code == 200
-    assert answer.data == get(world.billing.client(), plain, bearer(world.key)).data
+    assert answer.data == get(two_users.billing.client(), plain, bearer(two_users.key)).data
 
 
 QUERIES = [
@@ -69,8 +72,10 @@ QUERIES = [
 
 @pytest.mark.parametrize("query", QUERIES)
 @pytest.mark.parametrize("path", PATHS)
-def test_any_query_string_reads_the_lifetime_total(world: World, path: str, query: str) -> None:
-    world.billing.execute("UPDATE tokens SET remain_quota = 37500000, used_quota = 12500000")
+def test_any_query_string_reads_the_lifetime_total(
+    two_users: TwoUsers, path: str, query: str
+) -> None:
+    two_users.billing.execute("UPDATE tokens SET remain_quota = 37500000, used_quota = 12500000")
     figure = (
         {"object": "list", "total_usage": 2500.0}
         if path.endswith("usage")
@@ -84,7 +89,7 @@ def test_any_query_string_reads_the_lifetime_total(world: World, path: str, quer
         }
     )
 
-    answer = world.billing.client().get(path, query_string=query, headers=bearer(world.key))
+    answer = two_users.billing.client().get(path, query_string=query, headers=bearer(two_users.key))
 
     assert (answer.status_code, answer.get_json()) == (200, figure)
 
@@ -110,8 +115,8 @@ def test_a_preflight_is_answered_without_a_token(client: FlaskClient, path: str)
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/healthz", "/readyz"])
-def test_head_is_get_without_a_body(world: World, path: str) -> None:
-    client, headers = world.billing.client(), bearer(world.key, **{"X-Request-Id": "same"})
+def test_head_is_get_without_a_body(two_users: TwoUsers, path: str) -> None:
+    client, headers = two_users.billing.client(), bearer(two_users.key, **{"X-Request-Id": "same"})
 
     head, whole = client.head(path, headers=headers), client.get(path, headers=headers)
 
@@ -223,11 +228,11 @@ def test_two_requests_have_two_ids(client: FlaskClient) -> None:
     ],
 )
 def test_every_answer_is_readable_by_browsers_and_named(
-    world: World, method: str, path: str, headers: dict[str, str], status: int
+    two_users: TwoUsers, method: str, path: str, headers: dict[str, str], status: int
 ) -> None:
-    sent = {name: text.format(key=world.key) for name, text in headers.items()}
+    sent = {name: text.format(key=two_users.key) for name, text in headers.items()}
 
-    answer = world.billing.client().open(path, method=method, headers=sent)
+    answer = two_users.billing.client().open(path, method=method, headers=sent)
 
     assert answer.status_code == status
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
@@ -235,8 +240,8 @@ def test_every_answer_is_readable_by_browsers_and_named(
     assert answer.headers["X-Request-Id"]
 
 
-def test_health_needs_no_token(world: World) -> None:
-    client = world.billing.client()
+def test_health_needs_no_token(two_users: TwoUsers) -> None:
+    client = two_users.billing.client()
 
     bodies: list[Any] = [client.get(path).data for path in ("/healthz", "/readyz")]
 
@@ -260,7 +265,7 @@ def test_the_language_preferred_of_the_two_is_spoken(
     answer = sqlite_billing.client().get("/nowhere", headers={"Accept-Language": header})
 
     messages = {"zh": "没有这个路径", "en": "no such path"}
-    assert answer.json["error"]["message"] == messages[language]
+    assert answer.get_json()["error"]["message"] == messages[language]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 
 from flask.testing import FlaskClient
 
-from tests.conftest import Billing
+from tests.support.application import Billing
 
 
 def _client(billing: Billing) -> FlaskClient:

@@ -9,8 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.conftest import Billing, bearer
-from tests.support.servers import ROOT
+from tests.support.application import Billing
+from tests.support.http_client import bearer
+from tests.support.processes import ROOT
 
 PAGES = [
     "/dashboard/billing/",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.conftest import Billing, bearer
-from tests.support.servers import Gunicorn, Redis, ask, wait_for
+from tests.support.application import Billing
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import ask, bearer
+from tests.support.processes import wait_for
+from tests.support.redis import Redis
 
 USAGE = "/v1/dashboard/billing/usage"
 
@@ -84,7 +87,7 @@ def _shared(server: Gunicorn) -> list[int]:
 
 
 def test_workers_that_share_a_redis_share_the_count(
-    sqlite_billing: Billing, redis: Redis, gunicorn
+    sqlite_billing: Billing, redis: Redis, gunicorn: Callable[..., Gunicorn]
 ) -> None:
     shared = {"RATE_LIMIT": "10 per hour", "RATE_LIMIT_STORAGE": redis.url}
 

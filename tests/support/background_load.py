@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from http.client import HTTPException, RemoteDisconnected
 from typing import NamedTuple
 
-from tests.conftest import bearer
-from tests.live.conftest import SUBSCRIPTION, USAGE, is_unreadable
-from tests.support.servers import Answer, ask, wait_for
+from tests.support.http_client import Answer, ask, bearer
+from tests.support.processes import wait_for
+from tests.support.site import SUBSCRIPTION, USAGE, is_unreadable
 
 #: What the drills set DATABASE_TIMEOUT to, and how long any answer may then take, in seconds.
 TIMEOUT = {"DATABASE_TIMEOUT": "1"}
@@ -23,7 +23,7 @@ STARTING = 10.0
 RECOVERY = 2.0
 
 
-class Seen(NamedTuple):
+class Observation(NamedTuple):
     """One answer; None if there was none, or, `cut`, only a part of one."""
 
     at: float
@@ -33,18 +33,18 @@ class Seen(NamedTuple):
     cut: bool = False
 
 
-class Drill:
+class BackgroundLoad:
     """Callers who ask all the time from `with` on; `right` holds the only right bodies."""
 
     def __init__(self, url: str, key: str, right: Mapping[str, bytes], callers: int = 2) -> None:
         self.url, self.key, self.right = url, key, right
-        self.seen: list[Seen] = []
+        self.seen: list[Observation] = []
         self.back: float | None = None
         self._ended = threading.Event()
         loads = [list(right)] * callers + [["/healthz"]]
         self._threads = [threading.Thread(target=self._ask, args=(load,)) for load in loads]
 
-    def __enter__(self) -> Drill:
+    def __enter__(self) -> BackgroundLoad:
         for thread in self._threads:
             thread.start()
         self.until(200)
@@ -65,9 +65,9 @@ class Drill:
                     time.sleep(0.05)
                 except HTTPException:
                     cut = True
-                self.seen.append(Seen(at, time.monotonic() - at, path, answer, cut))
+                self.seen.append(Observation(at, time.monotonic() - at, path, answer, cut))
 
-    def figures(self) -> list[Seen]:
+    def figures(self) -> list[Observation]:
         return [seen for seen in list(self.seen) if seen.path != "/healthz"]
 
     def until(self, status: int | None, count: int = 1) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from tests.live.conftest import Site
+from tests.support.site import Site
 
 #: What a 200 of each billing route begins with; nobody else may see the rest.
 FIGURES = re.compile(rb'\{"object":"(billing_subscription|list|credit_summary|page)"', re.ASCII)

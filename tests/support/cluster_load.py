@@ -12,13 +12,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.conftest import Billing, bearer
 from tests.database.test_concurrency import FLASK
-from tests.live.conftest import SUBSCRIPTION, USAGE, is_unreadable
-from tests.support.servers import ROOT, Answer, Gunicorn, MariaDB, Nginx, ask, environment, wait_for
+from tests.support.application import Billing
+from tests.support.gunicorn import Gunicorn
+from tests.support.http_client import Answer, ask, bearer
+from tests.support.mariadb import MariaDB
+from tests.support.nginx import Nginx
+from tests.support.processes import ROOT, environment, wait_for
+from tests.support.site import SUBSCRIPTION, USAGE, is_unreadable
 
 #: DATABASE_TIMEOUT of the web nodes, and how much longer callers may be told 503, in seconds.
-TIMEOUT, GRACE = 3, 2
+NODE_TIMEOUT, GRACE = 3, 2
 
 LIMIT = (
     '{"object":"billing_subscription","has_payment_method":true,"soft_limit_usd":100.0,'
@@ -26,7 +30,7 @@ LIMIT = (
 )
 
 
-class Seen(NamedTuple):
+class Observation(NamedTuple):
     """What a caller was told, and when."""
 
     at: float
@@ -34,17 +38,17 @@ class Seen(NamedTuple):
     answer: Answer
 
 
-class Callers:
+class ClusterLoad:
     """Two callers who ask all the time; an answer that does not come ends the test."""
 
     def __init__(self, url: str, key: str) -> None:
         self._url, self._headers = url, bearer(key)
-        self.seen: list[Seen] = []
+        self.seen: list[Observation] = []
         self.errors: list[Exception] = []
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(2)]
 
-    def __enter__(self) -> Callers:
+    def __enter__(self) -> ClusterLoad:
         for thread in self._threads:
             thread.start()
         return self
@@ -60,7 +64,7 @@ class Callers:
         assert self.seen
         refused = [seen.at for seen in self.seen if seen.answer.status == 503]
         after = [min(at - fault for fault in faults if at > fault) for at in refused]
-        assert [seconds for seconds in after if seconds > TIMEOUT + GRACE] == []
+        assert [seconds for seconds in after if seconds > NODE_TIMEOUT + GRACE] == []
         for seen in self.seen:
             if seen.answer.status == 503:
                 is_unreadable(seen.path, seen.answer, 503)
@@ -78,7 +82,7 @@ class Callers:
                 except Exception as error:
                     self.errors.append(error)
                     return
-                self.seen.append(Seen(time.monotonic(), path, answer))
+                self.seen.append(Observation(time.monotonic(), path, answer))
 
 
 class Import:
@@ -105,6 +109,7 @@ class Import:
         while not (self._ended.wait(0.05) and len(self.given) % 1000 == 0):
             some = list(islice(self._lines, 100))
             self.given += some
+            assert self.process.stdin is not None
             self.process.stdin.write("".join(f"{json.dumps(line)}\n" for line in some))
             self.process.stdin.flush()
 
@@ -124,16 +129,16 @@ class Import:
 @contextmanager
 def web(
     billing: Billing, gunicorn: Callable[..., Gunicorn], folder: Path, key: str
-) -> Iterator[Callers]:
+) -> Iterator[ClusterLoad]:
     """Callers of nginx in front of two web nodes."""
     sockets = [folder / "a.sock", folder / "b.sock"]
     for path in sockets:
-        gunicorn({**billing.env, "DATABASE_TIMEOUT": str(TIMEOUT)}, f"--bind=unix:{path}")
+        gunicorn({**billing.env, "DATABASE_TIMEOUT": str(NODE_TIMEOUT)}, f"--bind=unix:{path}")
     (folder / "nginx").mkdir()
     second = {"# server 10.0.0.12:8000": f"server unix:{sockets[1]}"}
     nginx = Nginx(folder / "nginx", sockets[0], second)
     try:
-        with Callers(nginx.url, key) as callers:
+        with ClusterLoad(nginx.url, key) as callers:
             yield callers
     finally:
         nginx.close()

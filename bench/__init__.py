@@ -1,0 +1,1 @@
+"""What the service costs and takes, measured beside other programs."""

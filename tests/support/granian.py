@@ -1,0 +1,21 @@
+"""The service under granian, as the README starts it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.support.gunicorn import Gunicorn
+
+
+class Granian(Gunicorn):
+    """The service under another server, as docs/deploy.md starts it."""
+
+    def _command(self) -> list[str]:
+        return [
+            str(Path(sys.executable).with_name("granian")),
+            *("--interface=wsgi", "--blocking-threads=1", f"--workers={self._workers}"),
+            # Else it would wait for a worker that hangs while it stops, for ever.
+            "--workers-kill-timeout=10",
+            *("--host=127.0.0.1", f"--port={self.port}"),
+        ]
