@@ -13,16 +13,8 @@ import pytest
 from billing.core.service import Service
 from billing.errors import DatabaseUnavailable
 from config import Settings
-from tests.support.gateways import Gateway, opened
-
-
-class Clock:
-    """Seconds that pass only when a test says so."""
-
-    seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
+from tests.support.clock import Clock
+from tests.support.gateways import Gateway, open_gateway
 
 
 @pytest.fixture
@@ -32,7 +24,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
-    with opened(request, "newapi", "sqlite") as gateway:
+    with open_gateway(request, "newapi", "sqlite") as gateway:
         gateway.option("QuotaPerUnit", "500000")
         yield gateway
 
@@ -56,7 +48,7 @@ def test_a_request_goes_on_with_the_rate_that_it_began_with(
     service.start_request()
     before = service.display.amount(1_000_000)
     set_rate(gateway, "250000")
-    clock.seconds = 60.1
+    clock.advance(60.1)
 
     def another_request() -> Fraction:
         service.start_request()
@@ -67,7 +59,7 @@ def test_a_request_goes_on_with_the_rate_that_it_began_with(
     with ThreadPoolExecutor(1) as pool:
         of_another = pool.submit(another_request).result()
 
-    assert (before, of_another) == (2, 4)
+    assert [before, of_another] == [Fraction(2), Fraction(4)]
     assert service.display.amount(1_000_000) == 2
     assert service.settings.quota_per_unit == 500_000
     service.start_request()
@@ -80,7 +72,7 @@ def test_one_thread_reads_the_options_and_the_others_do_not_wait(
 ) -> None:
     service.start_request()
     set_rate(gateway, "250000")
-    clock.seconds = 60.1
+    clock.advance(60.1)
     reading, go_on, reads = threading.Event(), threading.Event(), []
     read_options = service.queries.options
 
@@ -133,7 +125,7 @@ def test_options_that_cannot_be_read_are_read_by_the_next_request(
 ) -> None:
     service.start_request()
     set_rate(gateway, "250000")
-    clock.seconds = 60.1
+    clock.advance(60.1)
     path = gateway.url.removeprefix("sqlite:///")
     lock = sqlite3.connect(path, isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")

@@ -7,16 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from billing.database.circuit_breaker import CircuitBreaker
-
-
-class Clock:
-    """Seconds that pass only when a test says so."""
-
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def __call__(self) -> float:
-        return self.seconds
+from tests.support.clock import Clock
 
 
 @pytest.fixture
@@ -39,7 +30,7 @@ def test_an_open_breaker_admits_nobody_until_its_time_is_over(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
     breaker.open()
-    clock.seconds += 0.99
+    clock.advance(0.99)
 
     assert breaker.state == "open"
     assert not breaker.admits()
@@ -47,7 +38,7 @@ def test_an_open_breaker_admits_nobody_until_its_time_is_over(
 
 def test_a_half_open_breaker_admits_one_probe(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.open()
-    clock.seconds += 1
+    clock.advance(1)
 
     admitted = [breaker.admits() for _ in range(5)]
 
@@ -59,18 +50,18 @@ def test_a_probe_that_never_ends_is_followed_by_another(
     breaker: CircuitBreaker, clock: Clock
 ) -> None:
     breaker.open()
-    clock.seconds += 1
+    clock.advance(1)
     breaker.admits()
-    clock.seconds += 3.99
+    clock.advance(3.99)
     before = breaker.admits()
-    clock.seconds += 0.01
+    clock.advance(0.01)
 
     assert (before, breaker.admits(), breaker.admits()) == (False, True, False)
 
 
 def test_an_answer_closes_it_for_everybody(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.open()
-    clock.seconds += 1
+    clock.advance(1)
     breaker.admits()
     breaker.close()
 
@@ -80,7 +71,7 @@ def test_an_answer_closes_it_for_everybody(breaker: CircuitBreaker, clock: Clock
 
 def test_a_probe_that_times_out_opens_it_again(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.open()
-    clock.seconds += 1
+    clock.advance(1)
     breaker.admits()
     breaker.open()
 
@@ -90,7 +81,7 @@ def test_a_probe_that_times_out_opens_it_again(breaker: CircuitBreaker, clock: C
 
 def test_of_many_threads_one_is_the_probe(breaker: CircuitBreaker, clock: Clock) -> None:
     breaker.open()
-    clock.seconds += 1
+    clock.advance(1)
 
     with ThreadPoolExecutor(16) as pool:
         admitted = list(pool.map(lambda _: breaker.admits(), range(200)))

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.live.conftest import Site
 from tests.panel.conftest import Panel
+from tests.support.site import Site
 
 #: Browser functions that every request of the page calls, made to throw as a programming error.
 DEFECTS = {

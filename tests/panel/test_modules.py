@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from tests.live.conftest import Site
 from tests.panel.conftest import DAY, Panel
+from tests.support.site import Site
 
 #: A Thursday, the last day of a month of 31 days: 2026-12-31, 15:00 UTC.
 NOW = 1798729200

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.live.conftest import Site
 from tests.panel.conftest import Panel
+from tests.support.site import Site
 
 #: Every text by its path, such as "errors.empty.0". A function is called with numbered marks in
 #: place of its arguments, and with an empty string for the last: such texts may have two forms.
