@@ -198,6 +198,8 @@ def _delete(find: Callable[[], Row]) -> Row:
 
 
 def _add_quota(row: User | Token, field: peewee.Field, quota: int) -> None:
+    if not quota:
+        raise CommandError("that is less than one quota unit: nothing to credit")
     model = type(row)
     room = field <= MAX_STORED - quota
     if not model.update({field: field + quota}).where(model.id == row.id, room).execute():

@@ -20,6 +20,9 @@ from billing.database.faults import driver_error, driver_errors
 #: A command repeats a transaction for so many seconds.
 RETRY_SECONDS = 60.0
 
+#: A unique key that refuses this often is no race: by then `work` finds another writer's row.
+_DUPLICATE_ATTEMPTS = 5
+
 #: The longest pause before a repetition; the first ones are shorter.
 _LONGEST_PAUSE_SECONDS = 1.0
 
@@ -40,7 +43,7 @@ def run_in_transaction(
     repeated, on the next host, which must find out what it has done already. Raises the driver's
     errors.
     """
-    end = time.monotonic() + RETRY_SECONDS
+    end, duplicates = time.monotonic() + RETRY_SECONDS, 0
     for attempt in count():
         try:
             with database.write_transaction():
@@ -48,7 +51,11 @@ def run_in_transaction(
         except (peewee.PeeweeException, OSError) as error:
             origin = driver_error(error)
             lost = database.is_connection_lost(origin)
-            if time.monotonic() > end or not (lost or database.is_lost_race(origin)):
+            is_race = database.is_lost_race(origin)
+            if database.is_duplicate(origin):
+                duplicates += 1
+                is_race = duplicates < _DUPLICATE_ATTEMPTS
+            if time.monotonic() > end or not (lost or is_race):
                 raise
             if lost:
                 log.warning("database connection lost, reconnecting: %s", origin)

@@ -7,6 +7,8 @@ import time
 from typing import Any
 from unittest import mock
 
+import pytest
+
 from tests.support.application import Billing
 from tests.support.http_client import bearer
 
@@ -206,3 +208,18 @@ def test_a_new_access_token_ends_the_old_one(billing: Billing) -> None:
     assert said["access_token"] != user["access_token"]
     assert status(billing, user["access_token"], user["id"]) == 401
     assert status(billing, said["access_token"], user["id"]) == 200
+
+
+@pytest.mark.parametrize("amount", [("--quota", "0"), ("--usd", "0.0000001"), ("--usd", "0")])
+def test_a_credit_of_less_than_one_unit_is_refused(
+    billing: Billing, amount: tuple[str, str]
+) -> None:
+    billing.user("alice", 5)
+    token = billing.token("alice", "--quota", "5")
+
+    for_user = billing.run("user", "credit", "alice", *amount, status=1)
+    for_token = billing.run("token", "credit", str(token["id"]), *amount, status=1)
+
+    assert for_user == for_token == "Error: that is less than one quota unit: nothing to credit\n"
+    assert billing.json("user", "show", "alice")["quota"] == 5
+    assert billing.json("token", "show", str(token["id"]))["remain_quota"] == 5

@@ -125,6 +125,11 @@ class Dialect(peewee.Database):
         return False
 
     @classmethod
+    def is_duplicate(cls, error: Exception) -> bool:
+        """Whether a unique key holds that row already: another writer's, or one to stay."""
+        return False
+
+    @classmethod
     def is_statement_timeout(cls, error: Exception) -> bool:
         """Whether the statement was ended by its own time limit."""
         return False

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import peewee
 import pymysql
+from pymysql.constants import CLIENT
 
 from billing.database.dialects.base import (
     READ_ONLY,
@@ -69,11 +70,11 @@ class MySQL(Dialect, peewee.MySQLDatabase):
     #: A statement's own time limit: MariaDB's, MySQL's.
     _STATEMENT_TIMEOUT_CODES = frozenset({1969, 3024})
 
-    #: A deadlock, a lock waited for too long, another writer's row of the same unique key.
-    _LOST_RACE_CODES = frozenset({1213, 1205, 1062})
+    #: A deadlock, a lock waited for too long.
+    _LOST_RACE_CODES = frozenset({1213, 1205})
 
     #: Failures of the statement, which say nothing against the host.
-    _NOT_A_HOST_FAILURE = _STATEMENT_TIMEOUT_CODES | {1213, 1205}
+    _NOT_A_HOST_FAILURE = _STATEMENT_TIMEOUT_CODES | _LOST_RACE_CODES
 
     #: The connection is gone, and with it what became of a COMMIT on its way.
     _CONNECTION_LOST_CODES = frozenset({0, 1047, 1053, 1927, 2006, 2013, 4031})
@@ -166,7 +167,10 @@ class MySQL(Dialect, peewee.MySQLDatabase):
                     cursor.execute("SET SESSION wsrep_sync_wait = 15")
 
     def _driver_connect(self, host: tuple[str, int], connect_timeout: float, session: str) -> Any:
-        """A connection by the driver, which runs the SQL `session` at each connect."""
+        """A connection by the driver, which runs the SQL `session` at each connect.
+
+        An UPDATE counts the rows that it found, changed or not, as on every other database.
+        """
         url = self.url
         return pymysql.connect(
             host=host[0],
@@ -182,6 +186,7 @@ class MySQL(Dialect, peewee.MySQLDatabase):
             read_timeout=connect_timeout,
             write_timeout=connect_timeout,
             init_command=session,
+            client_flag=CLIENT.FOUND_ROWS,
             ssl=self._tls,
             ssl_disabled=self._tls is None,
         )
@@ -220,6 +225,10 @@ class MySQL(Dialect, peewee.MySQLDatabase):
     @classmethod
     def is_lost_race(cls, error: Exception) -> bool:
         return error_code(error) in cls._LOST_RACE_CODES
+
+    @classmethod
+    def is_duplicate(cls, error: Exception) -> bool:
+        return error_code(error) == 1062
 
     @classmethod
     def is_statement_timeout(cls, error: Exception) -> bool:

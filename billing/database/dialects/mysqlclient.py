@@ -10,6 +10,7 @@ import math
 from typing import Any, ClassVar
 
 import MySQLdb
+from MySQLdb.constants import CLIENT
 
 from billing.database.dialects.mysql import MySQL
 
@@ -41,6 +42,7 @@ class MySQLClient(MySQL):
             read_timeout=answer_timeout,
             write_timeout=answer_timeout,
             init_command=session,
+            client_flag=CLIENT.FOUND_ROWS,
         )
 
     def _limit_driver(self, seconds: float) -> None:
