@@ -24,13 +24,20 @@ _NOTHING_TO_DO = {"attached": "nothing to do"}
 @click.command()
 @command
 def init(as_json: bool) -> None:
-    """Make the tables if they are missing. Safe to repeat."""
+    """Make the tables if they are missing, or bring older ones up to date. Safe to repeat."""
     if current_service().attached:
         print_result(_NOTHING_TO_DO, as_json)
         return
     with open_database("create") as database:
-        changed = schema.init(database)
-    print_result({"database": "created" if changed else "ready"}, as_json)
+        result = schema.init(database)
+    if not result.migrations:
+        print_result({"database": "created" if result.created else "ready"}, as_json)
+    elif as_json:
+        print_result({"database": "upgraded", "migrations": result.migrations}, True)
+    else:
+        print_result({"database": "upgraded"}, False)
+        for description in result.migrations:
+            click.echo(f"migration: {description}")
 
 
 @click.command()

@@ -1,8 +1,10 @@
-"""Our own tables: made, marked with a schema version, recognised, backed up."""
+"""Our own tables: made, migrated, marked with a schema version, recognised, backed up."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import peewee
 
@@ -10,8 +12,29 @@ from billing.database.dialects.base import Dialect
 from billing.database.models import SCHEMA_TABLE, Log, QuotaData, Token, User
 from billing.errors import CommandError
 
-#: Raised with every change of the tables.
-SCHEMA_VERSION = 1
+
+class Migration(NamedTuple):
+    """A change of the tables, from the version before `version` to it.
+
+    `apply` may run twice: where DDL is not transactional (MySQL), a process that is killed half way
+    leaves a part of it done.
+    """
+
+    version: int
+    description: str
+    apply: Callable[[Dialect], None]
+
+
+#: In order, without gaps. Models are always as the last one leaves the tables.
+MIGRATIONS: tuple[Migration, ...] = ()
+
+#: The version of tables before any migration.
+_FIRST_VERSION = 1
+
+
+def newest_version() -> int:
+    """The schema version that this release makes and needs."""
+    return MIGRATIONS[-1].version if MIGRATIONS else _FIRST_VERSION
 
 
 class SchemaVersion(peewee.Model):
@@ -48,25 +71,65 @@ def check_version(database: Dialect) -> None:
     if not found:
         raise CommandError("the database does not hold our tables yet: run `flask init`")
     _refuse_newer(found)
-    if found < SCHEMA_VERSION:
+    if found < newest_version():
         raise CommandError("the tables are of an older release: run `flask init`")
 
 
-def init(database: Dialect) -> bool:
-    """Make the tables if they are missing; whether anything changed. Safe to repeat."""
+class InitResult(NamedTuple):
+    """What `init` did: made the tables, or applied the migrations of those descriptions."""
+
+    created: bool
+    migrations: list[str]
+
+
+def init(database: Dialect) -> InitResult:
+    """Make the tables if they are missing, or bring older ones up to date. Safe to repeat.
+
+    Each migration is recorded with the version that it leads to, so that one which was killed half
+    way is applied again. Raises CommandError for tables that are not ours, or newer.
+    """
     found = schema_version(database)
     _refuse_newer(found or 0)
-    if found == SCHEMA_VERSION:
-        return False
+    if found == newest_version():
+        return InitResult(False, [])
     database.enable_wal()
     with database.exclusive_lock():
         found = schema_version(database)
-        if found == SCHEMA_VERSION:
-            return False
-        _create_missing(database)
-        if not SchemaVersion.update(version=SCHEMA_VERSION).execute():
-            SchemaVersion.create(version=SCHEMA_VERSION)
-    return True
+        if not found:
+            _create_missing(database)
+            _set_version(newest_version())
+            return InitResult(True, [])
+        due = [migration for migration in MIGRATIONS if migration.version > found]
+        for migration in due:
+            migration.apply(database)
+            _set_version(migration.version)
+        return InitResult(False, [migration.description for migration in due])
+
+
+def add_column(database: Dialect, field: peewee.Field[Any]) -> None:
+    """Add the column of a model's field to its table, unless it is there; for migrations.
+
+    Rows that exist get the DEFAULT of the field's `constraints`.
+    """
+    meta = field.model._meta
+    if field.column_name in {column.name for column in database.get_columns(meta.table_name)}:
+        return
+    context = database.get_sql_context()
+    context.literal("ALTER TABLE ").sql(peewee.Entity(meta.table_name))
+    context.literal(" ADD COLUMN ").sql(field.ddl(context))
+    database.execute_sql(*context.query())
+
+
+def add_index(database: Dialect, model: type[peewee.Model], index: Any) -> None:
+    """Make a `peewee.ModelIndex` of a table, unless it is there; for migrations."""
+    known = {known.name for known in database.get_indexes(model._meta.table_name)}
+    if index._name not in known:
+        database.execute(index.safe(False))
+
+
+def _set_version(version: int) -> None:
+    if not SchemaVersion.update(version=version).execute():
+        SchemaVersion.create(version=version)
 
 
 def backup(database: Dialect, path: Path) -> None:
@@ -92,12 +155,10 @@ def _create_missing(database: Dialect) -> None:
             schema.create_table(safe=True)
         finally:
             meta.table_settings = None
-        existing = {index.name for index in database.get_indexes(meta.table_name)}
         for index in meta.fields_to_index():
-            if index._name not in existing:
-                database.execute(index.safe(False))
+            add_index(database, model, index)
 
 
 def _refuse_newer(found: int) -> None:
-    if found > SCHEMA_VERSION:
+    if found > newest_version():
         raise CommandError("the tables are of a newer release: update the service")
