@@ -108,14 +108,19 @@ def test_the_next_host_answers_when_the_first_is_away(followed: Gateway) -> None
     assert used(followed) == 250
 
 
-def test_metrics_say_how_far_behind_a_replica_is(followed: Gateway) -> None:
+def test_metrics_say_how_far_behind_a_replica_is(pair: Any, followed: Gateway) -> None:
     client = followed.client(METRICS="true")
 
-    def told() -> bool:
-        name = 'billing_replica_seconds_behind{database="main"} '
-        return name in client.get("/metrics").get_data(as_text=True)
+    def seconds_behind() -> float:
+        metrics = client.get("/metrics").get_data(as_text=True)
+        name = re.escape('billing_replica_seconds_behind{database="main"}')
+        return float(re.findall(rf"(?m)^{name} (\S+)$", metrics)[0])
 
-    wait_for(told, "the replica's figure")
+    wait_for(lambda: seconds_behind() == 0, "a replica that follows")
+    with pair.delayed(3600):
+        followed.execute("UPDATE tokens SET used_quota = 300")
+        wait_for(lambda: 0 < seconds_behind() < 60, "a replica behind")
+    wait_for(lambda: seconds_behind() == 0, "a replica that follows again")
 
 
 def test_a_stopped_replica_answers_as_of_then_and_check_warns(pair: Any, followed: Gateway) -> None:
