@@ -281,9 +281,17 @@ def test_a_client_in_a_hurry_is_told_to_wait(
     assert second.headers["Retry-After"] == "2"
 
 
-def test_one_address_reads_one_range_of_days_at_a_time(front: Front) -> None:
+@pytest.mark.parametrize(
+    "days",
+    [
+        f"{USAGE}?include=daily_costs&start_date=2026-11-01&end_date=2026-11-02",
+        "/dashboard//billing/usage/?start_date=2026-11-01&end_date=2026-11-02&include=daily_costs",
+        "/v1/organization/costs?start_time=1793491200",
+        "//v1//organization/costs/?start_time=1793491200",
+    ],
+)
+def test_one_address_reads_one_range_of_days_at_a_time(front: Front, days: str) -> None:
     headers = front.site.headers("example")
-    days = f"{USAGE}?include=daily_costs&start_date=2026-11-01&end_date=2026-11-02"
     workers = front.site.server.workers()
     with ThreadPoolExecutor(2) as pool:
         try:
