@@ -11,7 +11,6 @@ import pytest
 from tests.support.clock import Clock
 from tests.support.gateways import KEY, Gateway, open_gateway
 from tests.support.http_client import bearer
-from tests.support.processes import wait_for
 
 USAGE = "/v1/dashboard/billing/usage"
 
@@ -112,22 +111,3 @@ def test_no_statement_holds_a_gateways_file_for_more_than_two_seconds(
         with sqlite3.connect(tmp_path / "one-api.db", timeout=0) as writer:
             writer.execute("UPDATE users SET quota = 1")
         writer.close()
-
-
-def test_a_file_locked_by_its_gateway_is_a_503_and_then_answers(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> None:
-    with open_gateway(request, "oneapi", "sqlite") as gateway:
-        gateway.token(gateway.user())
-        client = gateway.client(DATABASE_TIMEOUT="0.3")
-        gateway.execute("BEGIN EXCLUSIVE")
-
-        locked = client.get(USAGE, headers=bearer(KEY))
-        gateway.execute("COMMIT")
-        wait_for(
-            lambda: client.get(USAGE, headers=bearer(KEY)).status_code == 200,
-            "an answer",
-            seconds=3,
-        )
-
-    assert (locked.status_code, locked.headers["Retry-After"]) == (503, "2")

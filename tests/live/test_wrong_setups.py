@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,24 +12,13 @@ import pytest
 from tests.support.application import Billing
 from tests.support.gunicorn import Gunicorn
 from tests.support.http_client import ask, bearer
-from tests.support.mariadb import MariaDB
-from tests.support.processes import ROOT, environment, free_port
+from tests.support.processes import ROOT, environment
 from tests.support.site import UNAVAILABLE, UNREADABLE, USAGE, is_unreadable
 
-TIMEOUT = {"DATABASE_TIMEOUT": "1"}
 BROKEN = (
     '{"error":{"message":"服务内部错误，请稍后重试",'
     '"type":"new_api_error","code":"internal_error"}}\n'
 )
-
-
-def _not_a_database(path: Path) -> None:
-    path.write_text("Dear diary, " * 1000)
-
-
-def _foreign(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as database:
-        database.execute("CREATE TABLE recipes (id INTEGER)").close()
 
 
 def _corrupt(path: Path) -> None:
@@ -47,10 +34,7 @@ def _absent(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "status"),
-    [(_not_a_database, 500), (_foreign, 500), (_corrupt, 500), (_absent, 503)],
-)
+@pytest.mark.parametrize(("spoil", "status"), [(_corrupt, 500), (_absent, 503)])
 def test_a_sqlite_file_that_is_not_ours_is_told(
     tmp_path: Path, gunicorn: Callable[..., Gunicorn], spoil: Callable[[Path], None], status: int
 ) -> None:
@@ -72,30 +56,6 @@ def _all_tell(server: Gunicorn, status: int) -> None:
     assert ready.headers["Retry-After"] == ("2" if status == 503 else None)
     without = [ask(server.url, "/healthz"), ask(server.url, "/x"), ask(server.url, USAGE)]
     assert [answer.status for answer in without] == [200, 404, 401]
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "status"),
-    [
-        ("billing:pass", "billing:wrong", 503),
-        ("//billing", "//nobody", 503),
-        ("/billing_", "/billing_absent_", 500),
-        ("", "", 500),
-    ],
-)
-def test_a_mariadb_that_is_not_ours_is_told(
-    mariadb: MariaDB, gunicorn: Callable[..., Gunicorn], old: str, new: str, status: int
-) -> None:
-    with mariadb.database() as url:
-        server = gunicorn({"DATABASE_URL": url.replace(old, new), **TIMEOUT})
-
-        _all_tell(server, status)
-
-
-def test_an_address_where_nobody_listens_is_503(gunicorn: Callable[..., Gunicorn]) -> None:
-    url = f"mysql://billing:x@127.0.0.1:{free_port()}/billing"
-
-    _all_tell(gunicorn({"DATABASE_URL": url, **TIMEOUT}), 503)
 
 
 def test_bad_settings_end_the_start_with_a_line_each() -> None:

@@ -184,6 +184,10 @@ def test_a_wrong_password_is_a_503(mariadb: MariaDB) -> None:
     assert_every_route_fails_with(f"mysql://billing:wrong@127.0.0.1:{mariadb.port}/billing_x", 503)
 
 
+def test_a_database_that_does_not_exist_is_a_500(mariadb: MariaDB) -> None:
+    assert_every_route_fails_with(mariadb.url("billing_absent"), 500)
+
+
 def test_a_server_that_is_away_is_a_503() -> None:
     assert_every_route_fails_with(f"mysql://u:p@127.0.0.1:{free_port()}/billing", 503)
 
