@@ -16,8 +16,8 @@ check: .venv/dev ## lint, format and types
 format: .venv/dev ## sort the imports and format the code
 	@.venv/bin/ruff check --select I --fix . && .venv/bin/ruff format .
 
-unit: .venv/dev ## the tests that need no server
-	@.venv/bin/pytest -m "not server"
+unit: .venv/dev ## the tests that need no server and no more than a moment
+	@.venv/bin/pytest -n auto -m "not server and not stress"
 
 test: .venv/dev ## install what the tests need, and run them all
 	@./tests/install-servers && .venv/bin/pytest

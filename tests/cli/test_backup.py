@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.application import Billing
 from tests.support.mariadb import MariaDB
 from tests.support.processes import ROOT, environment, wait_for
@@ -15,6 +17,7 @@ from tests.support.processes import ROOT, environment, wait_for
 FLASK = str(Path(sys.executable).with_name("flask"))
 
 
+@pytest.mark.stress
 def test_a_backup_is_consistent_while_a_writer_writes(
     sqlite_billing: Billing, tmp_path: Path
 ) -> None:
@@ -82,6 +85,7 @@ def test_a_backup_to_no_folder_says_so(sqlite_billing: Billing, tmp_path: Path) 
     assert output == f"Error: cannot write {file}: No such file or directory\n"
 
 
+@pytest.mark.stress
 def test_of_many_backups_to_one_file_one_is_kept(sqlite_billing: Billing, tmp_path: Path) -> None:
     sqlite_billing.user()
     copy = tmp_path / "copy.db"

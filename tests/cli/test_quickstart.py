@@ -69,6 +69,7 @@ def test_a_database_with_users_gets_no_first_one(billing: Billing) -> None:
     assert billing.json("token", "list") == []
 
 
+@pytest.mark.stress
 def test_quickstarts_at_once_make_one_user_and_token(empty_url: str) -> None:
     env = {"DATABASE_URL": empty_url}
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.application import Billing
 from tests.support.processes import ROOT, environment
 
@@ -53,6 +55,7 @@ def totals(said: list[str]) -> tuple[int, int, int]:
     )
 
 
+@pytest.mark.stress
 def test_8_processes_record_200_uses_each_on_one_token(billing: Billing) -> None:
     billing.user("alice", 10**6)
     billing.token("alice", "--quota", "1000000")
@@ -73,6 +76,7 @@ def test_8_processes_record_200_uses_each_on_one_token(billing: Billing) -> None
     assert sorted(logged) == [(number, 8) for number in range(200)]
 
 
+@pytest.mark.stress
 def test_4_imports_of_one_file_record_each_line_once(billing: Billing, tmp_path: Path) -> None:
     billing.user("alice", 10**6)
     for _ in range(3):
@@ -102,6 +106,7 @@ def test_4_imports_of_one_file_record_each_line_once(billing: Billing, tmp_path:
     assert billing.execute("SELECT count(*) FROM logs WHERE type = 2") == [(3000,)]
 
 
+@pytest.mark.stress
 def test_of_many_users_of_one_request_id_one_is_recorded(billing: Billing, tmp_path: Path) -> None:
     commands = []
     for number in range(1, 5):

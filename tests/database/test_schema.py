@@ -120,6 +120,7 @@ def test_the_next_init_finishes_an_interrupted_one(billing: Billing, lost: list[
     assert billing.json("init") == {"database": "ready"}
 
 
+@pytest.mark.stress
 def test_many_inits_at_once_make_one_database(empty: Billing) -> None:
     command = [str(Path(sys.executable).with_name("flask")), "init", "--json"]
     started = [
