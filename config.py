@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
@@ -414,7 +413,6 @@ class Settings:
                 errors.append(f"{name} {reason}")
         if not errors and values["billing_mode"] == "embedded":
             errors = _embedded_errors(values["database_url"])
-        errors = errors or _missing_packages(values)
         if errors:
             raise SettingsError(errors)
         return cls(**values, set_by_environment=frozenset(set_names))
@@ -436,26 +434,6 @@ class Settings:
 
 
 # Checks across variables.
-
-
-def _missing_packages(values: Mapping[str, Any]) -> list[str]:
-    """Packages that only some settings need, and that are not installed."""
-    wanted: dict[str, tuple[str, str, Callable[[Any], bool]]] = {
-        "DATABASE_URL": ("psycopg", "psycopg[binary]>=3.3,<4", _is_postgresql),
-        "LOG_DATABASE_URL": ("psycopg", "psycopg[binary]>=3.3,<4", _is_postgresql),
-        "METRICS": ("prometheus_client", "prometheus_client>=0.26,<0.27", bool),
-        "RATE_LIMIT": ("limits", "limits>=5.8,<6", bool),
-        "RATE_LIMIT_STORAGE": ("redis", "redis>=8,<9", lambda storage: storage != "memory"),
-    }
-    return [
-        f"{name} needs a package that is not there: .venv/bin/pip install '{requirement}'"
-        for name, (package, requirement, needs) in wanted.items()
-        if needs(values[name.lower()]) and find_spec(package) is None
-    ]
-
-
-def _is_postgresql(url: DatabaseURL | None) -> bool:
-    return url is not None and url.dialect == "postgresql"
 
 
 def _embedded_errors(url: DatabaseURL) -> list[str]:

@@ -349,26 +349,3 @@ def test_several_hosts_are_tried_in_order() -> None:
     assert url == mysql(
         user="u", password="p", host="h1", port=3307, fallbacks=(("h2", 3306), ("::1", 3308))
     )
-
-
-@pytest.mark.parametrize(
-    ("env", "package"),
-    [
-        (
-            {"DATABASE_URL": "postgresql://h/d", "BILLING_MODE": "attached"},
-            "psycopg[binary]>=3.3,<4",
-        ),
-        ({"METRICS": "true"}, "prometheus_client>=0.26,<0.27"),
-        ({"RATE_LIMIT": "1 per second"}, "limits>=5.8,<6"),
-        ({"RATE_LIMIT_STORAGE": "redis://h"}, "redis>=8,<9"),
-    ],
-)
-def test_a_package_that_a_setting_needs_is_named(
-    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], package: str
-) -> None:
-    monkeypatch.setattr("config.find_spec", lambda name: None)
-
-    (line,) = lines(env)
-
-    name = next(name for name in env if name != "BILLING_MODE")
-    assert line == (f"{name} needs a package that is not there: .venv/bin/pip install '{package}'")
