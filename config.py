@@ -48,6 +48,7 @@ class DatabaseURL:
     unix_socket: str = ""
     ssl: str = ""
     ssl_ca: str = ""
+    driver: str = ""
 
 
 def database_url(text: str) -> DatabaseURL:
@@ -116,8 +117,8 @@ def _mysql(text: str) -> DatabaseURL:
     ssl = {"": "", "false": "", "true": "verify", "skip-verify": "skip-verify"}
     if not parts.path.strip("/"):
         raise ValueError
-    if options.keys() - {"unix_socket", "ssl", "ssl_ca"}:
-        raise InvalidValue("takes no other parameters than unix_socket, ssl and ssl_ca")
+    if options.keys() - {"unix_socket", "ssl", "ssl_ca", "driver"}:
+        raise InvalidValue("takes no other parameters than unix_socket, ssl, ssl_ca and driver")
     return DatabaseURL(
         "mysql",
         host=host,
@@ -129,6 +130,7 @@ def _mysql(text: str) -> DatabaseURL:
         unix_socket=options.get("unix_socket", ""),
         ssl=ssl[options.get("ssl", "")],
         ssl_ca=options.get("ssl_ca", ""),
+        driver={"": "", "pymysql": "pymysql"}[options.get("driver", "")],
     )
 
 
@@ -276,8 +278,8 @@ class Settings:
         "and, attached, postgresql://user:password@host:5432/name or a gateway's SQL_DSN",
         "Where the tables are. A relative SQLite path starts at the folder of `wsgi.py`. MySQL "
         "takes several hosts (`@h1:3306,h2:3306/`: the first usable one is used), "
-        "`?unix_socket=`, `?ssl_ca=` and `?ssl=` (`true`, or `skip-verify`); write `@ : / %` "
-        "and `#` in a password as `%40` and so on.",
+        "`?unix_socket=`, `?ssl_ca=`, `?ssl=` (`true`, or `skip-verify`) and `?driver=pymysql`; "
+        "write `@ : / %` and `#` in a password as `%40` and so on.",
     )
     log_database_url: DatabaseURL | None = variable(
         log_database_url,

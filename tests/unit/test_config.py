@@ -124,6 +124,7 @@ BAD_URLS = [
     "mysql://root:hunter2@db:70000/billing",
     "mysql://root:hunter2?@db/billing",
     "mysql://root:@db/billing?ssl=hunter2",
+    "mysql://root:@db/billing?driver=hunter2",
     "mysql://root:hunter2@[db/billing",
     "oracle://root:hunter2@db/billing",
 ]
@@ -195,7 +196,7 @@ def test_a_postgres_address_that_a_host_set_unasked_is_refused(scheme: str) -> N
 def test_an_unknown_parameter_of_a_mysql_address_is_refused() -> None:
     (line,) = lines({"DATABASE_URL": "mysql://u:hunter2@h/d?charset=hunter2"})
 
-    assert line == "DATABASE_URL takes no other parameters than unix_socket, ssl and ssl_ca"
+    assert line == "DATABASE_URL takes no other parameters than unix_socket, ssl, ssl_ca and driver"
 
 
 def test_all_bad_values_are_reported_together() -> None:
@@ -254,6 +255,7 @@ def mysql(**fields: Any) -> DatabaseURL:
         ("mysql://a%40b:%E5%AF%86@h/n", mysql(user="a@b", password="密", host="h")),
         ("mysql:///n?unix_socket=/run/my%20sql.sock", mysql(unix_socket="/run/my sql.sock")),
         ("mysql:///n?ssl=true", mysql(ssl="verify")),
+        ("mysql:///n?driver=pymysql", mysql(driver="pymysql")),
         ("mysql:///n?ssl=false&ssl_ca=/etc/ca.pem", mysql(ssl_ca="/etc/ca.pem")),
     ],
 )

@@ -32,6 +32,7 @@ def loaded(**env: str) -> set[str]:
     ("env", "packages"),
     [
         ({}, set()),
+        ({"DATABASE_URL": "mysql://h/d?driver=pymysql"}, {"pymysql", "cryptography"}),
         ({"DATABASE_URL": "mysql://h/d"}, {"pymysql", "cryptography", "MySQLdb"}),
         ({"DATABASE_URL": "postgresql://h/d", "BILLING_MODE": "attached"}, {"psycopg"}),
         ({"METRICS": "true"}, {"prometheus_client"}),
