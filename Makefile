@@ -53,7 +53,8 @@ lock: .venv/dev ## write requirements.txt and requirements-dev.txt from their .i
 .venv/run: requirements.txt | .venv/bin/pip
 	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && touch $@
 
+# mysqlclient comes as source: what builds it must be there before pip asks.
 .venv/dev: requirements-dev.txt | .venv/bin/pip
-	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && touch $@ .venv/run
+	@./tests/install-servers build && .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && touch $@ .venv/run
 
 .PHONY: help run check format unit test coverage soak audit bench bench-data wrk lock

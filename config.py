@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
@@ -49,6 +48,7 @@ class DatabaseURL:
     unix_socket: str = ""
     ssl: str = ""
     ssl_ca: str = ""
+    driver: str = ""
 
 
 def database_url(text: str) -> DatabaseURL:
@@ -117,8 +117,8 @@ def _mysql(text: str) -> DatabaseURL:
     ssl = {"": "", "false": "", "true": "verify", "skip-verify": "skip-verify"}
     if not parts.path.strip("/"):
         raise ValueError
-    if options.keys() - {"unix_socket", "ssl", "ssl_ca"}:
-        raise InvalidValue("takes no other parameters than unix_socket, ssl and ssl_ca")
+    if options.keys() - {"unix_socket", "ssl", "ssl_ca", "driver"}:
+        raise InvalidValue("takes no other parameters than unix_socket, ssl, ssl_ca and driver")
     return DatabaseURL(
         "mysql",
         host=host,
@@ -130,6 +130,7 @@ def _mysql(text: str) -> DatabaseURL:
         unix_socket=options.get("unix_socket", ""),
         ssl=ssl[options.get("ssl", "")],
         ssl_ca=options.get("ssl_ca", ""),
+        driver={"": "", "pymysql": "pymysql"}[options.get("driver", "")],
     )
 
 
@@ -277,8 +278,8 @@ class Settings:
         "and, attached, postgresql://user:password@host:5432/name or a gateway's SQL_DSN",
         "Where the tables are. A relative SQLite path starts at the folder of `wsgi.py`. MySQL "
         "takes several hosts (`@h1:3306,h2:3306/`: the first usable one is used), "
-        "`?unix_socket=`, `?ssl_ca=` and `?ssl=` (`true`, or `skip-verify`); write `@ : / %` "
-        "and `#` in a password as `%40` and so on.",
+        "`?unix_socket=`, `?ssl_ca=`, `?ssl=` (`true`, or `skip-verify`) and `?driver=pymysql`; "
+        "write `@ : / %` and `#` in a password as `%40` and so on.",
     )
     log_database_url: DatabaseURL | None = variable(
         log_database_url,
@@ -414,7 +415,6 @@ class Settings:
                 errors.append(f"{name} {reason}")
         if not errors and values["billing_mode"] == "embedded":
             errors = _embedded_errors(values["database_url"])
-        errors = errors or _missing_packages(values)
         if errors:
             raise SettingsError(errors)
         return cls(**values, set_by_environment=frozenset(set_names))
@@ -436,26 +436,6 @@ class Settings:
 
 
 # Checks across variables.
-
-
-def _missing_packages(values: Mapping[str, Any]) -> list[str]:
-    """Packages that only some settings need, and that are not installed."""
-    wanted: dict[str, tuple[str, str, Callable[[Any], bool]]] = {
-        "DATABASE_URL": ("psycopg", "psycopg[binary]>=3.3,<4", _is_postgresql),
-        "LOG_DATABASE_URL": ("psycopg", "psycopg[binary]>=3.3,<4", _is_postgresql),
-        "METRICS": ("prometheus_client", "prometheus_client>=0.26,<0.27", bool),
-        "RATE_LIMIT": ("limits", "limits>=5.8,<6", bool),
-        "RATE_LIMIT_STORAGE": ("redis", "redis>=8,<9", lambda storage: storage != "memory"),
-    }
-    return [
-        f"{name} needs a package that is not there: .venv/bin/pip install '{requirement}'"
-        for name, (package, requirement, needs) in wanted.items()
-        if needs(values[name.lower()]) and find_spec(package) is None
-    ]
-
-
-def _is_postgresql(url: DatabaseURL | None) -> bool:
-    return url is not None and url.dialect == "postgresql"
 
 
 def _embedded_errors(url: DatabaseURL) -> list[str]:

@@ -23,7 +23,7 @@ from tests.support.application import Billing
 from tests.support.cluster_load import ClusterLoad, Import, web
 from tests.support.galera import Galera
 from tests.support.gunicorn import Gunicorn
-from tests.support.mariadb import MariaDB
+from tests.support.mariadb import MariaDB, database_name
 from tests.support.processes import wait_for
 from tests.support.site import USAGE
 
@@ -106,7 +106,7 @@ def test_imports_through_three_nodes_lose_nothing_while_nodes_go_away(
 ) -> None:
     made = [clustered.token("alice", "--quota", "50000000") for _ in range(4)]
     tokens = [token["id"] for token in made]
-    name = clustered.env["DATABASE_URL"].rpartition("/")[2]
+    name = database_name(clustered.env["DATABASE_URL"])
     faults: list[float] = []
     away: list[float] = []
     rounds = 0

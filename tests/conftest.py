@@ -13,6 +13,7 @@ from tests.support.application import Billing, TwoUsers
 from tests.support.gateways import CASES, Gateway, open_gateway
 from tests.support.gunicorn import Gunicorn
 from tests.support.mariadb import MariaDB
+from tests.support.mysql import MySQL
 from tests.support.postgresql import PostgreSQL
 from tests.support.processes import IN_CI, VERSIONS
 from tests.support.secrets import ERROR_BODIES, SERVER_LOGS, leaks
@@ -31,6 +32,13 @@ def assert_no_secret_leaked() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDB]:
     server = MariaDB()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[MySQL]:
+    server = MySQL()
     yield server
     server.close()
 
@@ -117,7 +125,7 @@ def newapi(request: pytest.FixtureRequest) -> Iterator[Gateway]:
 
 
 #: Fixtures that start a server, and those that do so unless their parameter names SQLite.
-SERVER_FIXTURES = {"mariadb", "postgresql", "gunicorn", "redis", "pair"}
+SERVER_FIXTURES = {"mariadb", "mysql", "postgresql", "gunicorn", "redis", "pair"}
 DATABASE_FIXTURES = {"empty_url", "gateway", "newapi"}
 
 

@@ -1,4 +1,4 @@
-"""GET /metrics, for Prometheus; loaded only when METRICS=true, for its package is optional."""
+"""GET /metrics, for Prometheus; loaded only when METRICS=true, as its package is."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.application import Billing
 from tests.support.gateways import KEY, Gateway
 from tests.support.http_client import bearer
-from tests.support.mariadb import MariaDB
+from tests.support.mariadb import MariaDB, database_name
 
 DAY = 86400
 #: 2026-03-28, the day before Europe's clocks change, and three days before a month's end.
@@ -137,7 +137,7 @@ def test_logs_in_a_database_of_their_own_are_read_there(newapi: Gateway, mariadb
     newapi.token(1, id=2)
     log(newapi, 0, 1)
     with mariadb.database() as url:
-        name = url.rpartition("/")[2]
+        name = database_name(url)
         mariadb.execute(
             "CREATE TABLE logs (id bigint PRIMARY KEY, user_id bigint, token_id bigint,"
             " created_at bigint, type bigint, model_name varchar(191), quota bigint)",

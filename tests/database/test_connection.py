@@ -16,7 +16,7 @@ from billing.database.connection import Database
 from billing.errors import DatabaseUnavailable
 from tests.support.application import Billing, TwoUsers, error_code
 from tests.support.http_client import bearer
-from tests.support.mariadb import MariaDB
+from tests.support.mariadb import MariaDB, database_name
 from tests.support.processes import wait_for
 
 
@@ -48,7 +48,7 @@ def database(sqlite_billing: Billing) -> Iterator[Database]:
 
 
 def connections(mariadb: MariaDB, two_users: TwoUsers) -> list[int]:
-    name = two_users.billing.env["DATABASE_URL"].rpartition("/")[2]
+    name = database_name(two_users.billing.env["DATABASE_URL"])
     rows = mariadb.execute("SELECT id FROM information_schema.processlist WHERE db = %s", name)
     return [row[0] for row in rows]
 

@@ -11,6 +11,7 @@ import peewee
 import pytest
 
 from tests.support.gateways import KEY, Gateway, open_gateway
+from tests.support.mariadb import database_name
 from tests.support.processes import flask
 
 BEARER = {"Authorization": f"Bearer {KEY}"}
@@ -94,7 +95,7 @@ def test_an_account_that_may_only_select_suffices(
     newapi.token(newapi.user())
     newapi.insert("logs", id=1, user_id=1, type=2, created_at=1, quota=400)
     if newapi.kind == "mysql":
-        server, name = request.getfixturevalue("mariadb"), newapi.url.rpartition("/")[2]
+        server, name = request.getfixturevalue("mariadb"), database_name(newapi.url)
         server.execute("CREATE OR REPLACE USER reader@'127.0.0.1' IDENTIFIED BY 'pw'")
         server.execute(f"GRANT SELECT ON {name}.* TO reader@'127.0.0.1'")
         newapi.url = f"mysql://reader:pw@127.0.0.1:{server.port}/{name}"

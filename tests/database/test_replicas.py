@@ -21,6 +21,7 @@ from billing.database.columns import TableColumns
 from billing.database.connection import Database
 from config import database_url
 from tests.support.gateways import Gateway
+from tests.support.mariadb import database_name
 from tests.support.processes import free_port, wait_for
 from tests.support.replicas import MariaDBPair, PostgreSQLPair
 
@@ -41,7 +42,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Any]:
 def followed(pair: Any) -> Iterator[Gateway]:
     """A gateway that writes to the primary; the service reads the replica. One token."""
     with ExitStack() as stack:
-        name = stack.enter_context(pair.primary.database()).rpartition("/")[2]
+        name = database_name(stack.enter_context(pair.primary.database()))
         if isinstance(pair, MariaDBPair):
             socket = str(pair.primary.socket)
             connection: Any = pymysql.connect(
@@ -265,7 +266,7 @@ def test_a_standby_that_receives_nothing_says_how_old_its_figures_may_be(
 
 @pytest.mark.parametrize("pair", ["postgresql"], indirect=True)
 def test_a_query_that_a_standby_cancels_is_repeated(pair: Any, followed: Gateway) -> None:
-    name = followed.url.rpartition("/")[2]
+    name = database_name(followed.url)
     conflicts = "SELECT confl_snapshot FROM pg_stat_database_conflicts WHERE datname = %s"
     reading = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event = 'PgSleep'"
     database = Database(database_url(followed.url), 20, "attached")
@@ -292,7 +293,7 @@ def _slow(shape: TableColumns) -> peewee.Node:
 
 def test_a_promoted_replica_answers_on_and_is_no_longer_one(pair: Any, followed: Gateway) -> None:
     """The last: the pair is none after it."""
-    app, name = followed.app(), followed.url.rpartition("/")[2]
+    app, name = followed.app(), database_name(followed.url)
     client = followed.client(METRICS="true")
     wait_for(lambda: gauges(client) == (0, 1), "a level replica")
     before = check(app)

@@ -23,6 +23,7 @@ from tests.support.cluster_load import NODE_TIMEOUT, Import, agree, web
 from tests.support.galera import Galera
 from tests.support.gunicorn import Gunicorn
 from tests.support.http_client import bearer
+from tests.support.mariadb import database_name
 from tests.support.processes import free_port, wait_for
 from tests.support.site import USAGE
 
@@ -158,7 +159,7 @@ def test_3_writers_of_one_token_through_3_nodes_lose_nothing(
     galera: Galera, clustered: Billing
 ) -> None:
     token = clustered.token("alice", "--quota", "50000000")
-    name = clustered.env["DATABASE_URL"].rpartition("/")[2]
+    name = database_name(clustered.env["DATABASE_URL"])
     record = [
         sys.executable,
         "-W",
@@ -207,7 +208,7 @@ def test_a_killed_node_costs_callers_seconds_and_an_import_nothing(
     for complaint in complaints.splitlines():
         assert "database connection lost, reconnecting" in complaint
     for node in galera.nodes:
-        agree(node, url.rpartition("/")[2], lines, 5 * lines)
+        agree(node, database_name(url), lines, 5 * lines)
     callers.check([killed, back])
     seen = {seen.answer.json.get("total_usage") for seen in callers.seen if seen.path == USAGE}
     assert seen - {None} <= set(range(lines // 1000 + 1))

@@ -14,7 +14,7 @@ from tests.support.application import Billing
 from tests.support.background_load import RIGHT, TIMEOUT, BackgroundLoad
 from tests.support.gunicorn import Gunicorn
 from tests.support.http_client import ask, bearer
-from tests.support.mariadb import MariaDB
+from tests.support.mariadb import MariaDB, database_name
 from tests.support.processes import flask
 from tests.support.site import USAGE, is_unreadable, prepared
 
@@ -39,7 +39,7 @@ def test_callers_do_not_notice_that_their_connections_are_killed(
     on_mariadb.close()
     server = gunicorn({**on_mariadb.env, **TIMEOUT})
 
-    name = on_mariadb.env["DATABASE_URL"].rpartition("/")[2]
+    name = database_name(on_mariadb.env["DATABASE_URL"])
     with BackgroundLoad(server.url, key, RIGHT) as drill, closing(mariadb.connect()) as admin:
         killed = 0
         for _ in range(10):
@@ -88,7 +88,7 @@ def test_a_database_with_no_connection_left_is_503_until_there_is(
     server = gunicorn({**on_mariadb.env, **TIMEOUT})
 
     with BackgroundLoad(server.url, key, RIGHT) as drill:
-        with _full(mariadb, on_mariadb.env["DATABASE_URL"].rpartition("/")[2]):
+        with _full(mariadb, database_name(on_mariadb.env["DATABASE_URL"])):
             drill.until(503, 10)
         drill.recovered()
 
@@ -120,7 +120,7 @@ class Failing:
     """A database whose `tokens` raise `code` on connections up to a number."""
 
     def __init__(self, mariadb: MariaDB, billing: Billing, code: int) -> None:
-        self.mariadb, self.name = mariadb, billing.env["DATABASE_URL"].rpartition("/")[2]
+        self.mariadb, self.name = mariadb, database_name(billing.env["DATABASE_URL"])
         for statement in (
             "CREATE TABLE failing (up_to BIGINT)",
             "INSERT INTO failing VALUES (0)",

@@ -18,7 +18,7 @@ from tests.support.application import Billing
 from tests.support.background_load import LONGEST, RIGHT, STARTING, TIMEOUT, BackgroundLoad
 from tests.support.gunicorn import Gunicorn
 from tests.support.http_client import ask, bearer
-from tests.support.mariadb import MariaDB
+from tests.support.mariadb import MariaDB, database_name
 from tests.support.nginx import Nginx
 from tests.support.processes import ROOT, program, wait_for
 from tests.support.site import USAGE, prepared
@@ -63,7 +63,7 @@ def test_a_stop_lets_the_request_in_hand_be_answered(
     key = prepared(on_mariadb)
     on_mariadb.close()
     server = gunicorn({**on_mariadb.env, "DATABASE_TIMEOUT": "5"})
-    name = on_mariadb.env["DATABASE_URL"].rpartition("/")[2]
+    name = database_name(on_mariadb.env["DATABASE_URL"])
     answers: list[Any] = []
 
     def caller() -> None:

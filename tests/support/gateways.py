@@ -20,6 +20,7 @@ from flask.testing import FlaskClient
 from billing import create_app
 from billing.core.service import Service
 from config import Settings
+from tests.support.mariadb import database_name
 
 SCHEMA = Path(__file__).parent / "schema"
 
@@ -162,7 +163,7 @@ def open_gateway(request: pytest.FixtureRequest, flavour: str, kind: str) -> Ite
             connection = pymysql.connect(
                 unix_socket=str(server.socket),
                 user="root",
-                database=url.rpartition("/")[2],
+                database=database_name(url),
                 autocommit=True,
                 ssl_disabled=True,
             )

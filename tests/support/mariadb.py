@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pymysql
 
@@ -30,13 +30,12 @@ class MariaDB:
     password = "pass/w@rd:%"  # every character that a URL has to escape
 
     def __init__(self, *options: str, data: Path | None = None) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="billing-mariadb-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"billing-{type(self).__name__.lower()}-"))
         self.port, self.socket = free_port(), self.folder / "socket"
         # Root hands over to the package's own user, as state transfers between nodes want it.
-        user = "--user=mysql" if os.geteuid() == 0 else f"--user={os.environ.get('USER', '')}"
+        self._user = f"--user={'mysql' if os.geteuid() == 0 else os.environ.get('USER', '')}"
         self._command = [
-            program("mariadbd"),
-            "--no-defaults",
+            *self._program(),
             f"--datadir={self.folder / 'data'}",
             f"--socket={self.socket}",
             f"--port={self.port}",
@@ -45,15 +44,31 @@ class MariaDB:
             "--innodb-flush-log-at-trx-commit=2",
             "--innodb-buffer-pool-size=64M",
             "--max-connections=200",
-            user,
+            self._user,
             *options,
         ]
         self.process: subprocess.Popen[bytes] | None = None
         if data is not None:
-            shutil.copytree(data, self.folder / "data")
+            # Each MySQL server writes an id of its own into auto.cnf.
+            ignored = shutil.ignore_patterns("auto.cnf")
+            shutil.copytree(data, self.folder / "data", ignore=ignored)
             self._hand_over()
             return
         self._hand_over()
+        self._make_data()
+        self.start()
+        version = str(self.execute("SELECT VERSION()")[0][0])
+        VERSIONS.add(version if "MariaDB" in version else f"{type(self).__name__} {version}")
+        for host in ("localhost", "127.0.0.1"):
+            self.execute(f"CREATE USER billing@'{host}' IDENTIFIED BY %s", self.password)
+            self.execute(f"GRANT ALL ON `billing%%`.* TO billing@'{host}'")
+
+    def _program(self) -> list[str]:
+        """The command, up to the options that come before all others."""
+        return [program("mariadbd"), "--no-defaults"]
+
+    def _make_data(self) -> None:
+        """Make a data folder with an account root that has no password."""
         subprocess.run(
             [
                 program("mariadb-install-db"),
@@ -61,17 +76,11 @@ class MariaDB:
                 f"--datadir={self.folder / 'data'}",
                 "--auth-root-authentication-method=normal",
                 "--skip-test-db",
-                user,
+                self._user,
             ],
             check=True,
             capture_output=True,
         )
-        self.start()
-        VERSIONS.add(str(self.execute("SELECT VERSION()")[0][0]))
-        self.execute("CREATE USER billing@localhost IDENTIFIED BY %s", self.password)
-        self.execute("CREATE USER billing@'127.0.0.1' IDENTIFIED BY %s", self.password)
-        self.execute("GRANT ALL ON `billing%%`.* TO billing@localhost")
-        self.execute("GRANT ALL ON `billing%%`.* TO billing@'127.0.0.1'")
 
     def _hand_over(self) -> None:
         if os.geteuid() == 0:
@@ -81,7 +90,7 @@ class MariaDB:
         log = (self.folder / "log").open("ab")
         with log:
             self.process = subprocess.Popen([*self._command, *options], stdout=log, stderr=log)
-        wait_for(lambda: self.listens() and self.execute("SELECT 1"), "MariaDB")
+        wait_for(lambda: self.listens() and self.execute("SELECT 1"), type(self).__name__)
 
     def listens(self) -> bool:
         """Whether it may be asked: PyMySQL leaves a socket open when nobody listens."""
@@ -132,7 +141,9 @@ class MariaDB:
             return list(cursor.fetchall())
 
     def url(self, name: str) -> str:
-        return f"mysql://billing:{quote(self.password, safe='')}@127.0.0.1:{self.port}/{name}"
+        """An address that is read by PyMySQL, as most are, though mysqlclient is installed."""
+        account = f"billing:{quote(self.password, safe='')}"
+        return f"mysql://{account}@127.0.0.1:{self.port}/{name}?driver=pymysql"
 
     @contextlib.contextmanager
     def database(self) -> Iterator[str]:
@@ -147,6 +158,11 @@ class MariaDB:
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def database_name(url: str) -> str:
+    """The name of the database in an address of MariaDB, MySQL or PostgreSQL."""
+    return urlsplit(url).path.removeprefix("/")
 
 
 SECRETS.update({MariaDB.password.encode(), quote(MariaDB.password, safe="").encode()})

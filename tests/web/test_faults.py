@@ -20,7 +20,7 @@ from billing.errors import DatabaseMisconfigured, DatabaseUnavailable
 from config import DatabaseURL, Settings
 from tests.support.application import Billing, TwoUsers
 from tests.support.http_client import bearer
-from tests.support.mariadb import MariaDB
+from tests.support.mariadb import MariaDB, database_name
 from tests.support.processes import free_port, wait_for
 
 SUBSCRIPTION = "/v1/dashboard/billing/subscription"
@@ -49,7 +49,7 @@ def sqlite_locked(two_users: TwoUsers, _: pytest.FixtureRequest) -> Iterator[Non
 @contextlib.contextmanager
 def mariadb_locked(two_users: TwoUsers, request: pytest.FixtureRequest) -> Iterator[None]:
     mariadb: MariaDB = request.getfixturevalue("mariadb")
-    name = two_users.billing.env["DATABASE_URL"].rpartition("/")[2]
+    name = database_name(two_users.billing.env["DATABASE_URL"])
     connection = pymysql.connect(
         unix_socket=str(mariadb.socket), user="root", database=name, ssl_disabled=True
     )

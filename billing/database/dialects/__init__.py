@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def dialect_for(url: DatabaseURL) -> type[Dialect]:
     """The dialect, and with it the driver, of an address.
 
-    mysqlclient is used where it is installed, but for addresses with TLS: PyMySQL checks the
-    server's certificate as the address asks.
+    mysqlclient is used where it is installed, unless the address asks for PyMySQL or for TLS:
+    PyMySQL checks the server's certificate as the address asks.
     """
     if url.dialect == "sqlite":
         from billing.database.dialects.sqlite import SQLite
@@ -25,7 +25,7 @@ def dialect_for(url: DatabaseURL) -> type[Dialect]:
         from billing.database.dialects.postgresql import PostgreSQL
 
         return PostgreSQL
-    if find_spec("MySQLdb") is not None and not (url.ssl or url.ssl_ca):
+    if find_spec("MySQLdb") is not None and not (url.driver or url.ssl or url.ssl_ca):
         from billing.database.dialects.mysqlclient import MySQLClient
 
         return MySQLClient

@@ -132,11 +132,7 @@ class MySQL(Dialect, peewee.MySQLDatabase):
                 " /*!50720 , transaction_read_only = 1,"
                 f" max_execution_time = {max(int(limit * 1000), 1)} */"
             )
-        try:
-            connection = self._driver_connect(host, connect_timeout, session)
-        except RuntimeError as error:
-            # The account's authentication method needs a package that is not installed.
-            raise pymysql.OperationalError(2059, str(error)) from error
+        connection = self._driver_connect(host, connect_timeout, session)
         thread.is_mariadb = "MariaDB" in connection.get_server_info()
         if len(self._hosts) > 1 or self._access not in READ_ONLY:
             try:
@@ -265,8 +261,8 @@ class MySQL(Dialect, peewee.MySQLDatabase):
 
     @contextmanager
     def exclusive_lock(self) -> Iterator[None]:
-        # Lock names are the whole server's.
-        name = "CONCAT('billing ', SHA1(DATABASE()))"
+        # Lock names are the whole server's, and have up to 64 characters.
+        name = "CONCAT('billing ', LEFT(SHA2(DATABASE(), 256), 40))"
         if self.fetch_all(f"SELECT GET_LOCK({name}, 30)") != [(1,)]:
             raise peewee.OperationalError("another command is changing the tables")
         try:

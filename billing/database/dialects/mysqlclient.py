@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import MySQLdb
 from MySQLdb.constants import CLIENT
+from MySQLdb.release import __version__
 
 from billing.database.dialects.mysql import MySQL
 
@@ -18,7 +19,7 @@ from billing.database.dialects.mysql import MySQL
 class MySQLClient(MySQL):
     """Without TLS alone: `dialect_for` chooses PyMySQL for addresses that ask for it."""
 
-    DRIVER: ClassVar = ("mysqlclient", MySQLdb.__version__)
+    DRIVER: ClassVar = ("mysqlclient", __version__)
     ERRORS: ClassVar[tuple[type[Exception], ...]] = (*MySQL.ERRORS, MySQLdb.Error)
     _PERMANENT_ERRORS: ClassVar[tuple[type[Exception], ...]] = (
         *MySQL._PERMANENT_ERRORS,

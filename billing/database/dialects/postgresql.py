@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import peewee
 import psycopg
 from psycopg import errors
+from psycopg.pq import TransactionStatus
 
 from billing.database.dialects.base import Access, Dialect, ReplicaStatus, ThreadState
 
@@ -56,6 +57,17 @@ def _server_limit(seconds: float) -> int:
     return max(int(seconds * 950), 1)
 
 
+class _Adapter(peewee.Psycopg3Adapter):
+    """Has from psycopg what Peewee's own lacks, having been imported without psycopg."""
+
+    txn_idle = TransactionStatus.IDLE
+    txn_inerror = TransactionStatus.INERROR
+    txn_unknown = TransactionStatus.UNKNOWN
+
+    def check_driver(self) -> None:
+        """psycopg is there, or this module would not be."""
+
+
 class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
     """libpq goes through the hosts of an address by itself."""
 
@@ -64,6 +76,8 @@ class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
     VERSION_SQL = "SELECT split_part(version(), ' (', 1)"
     CLOCK_SQL = "SELECT extract(epoch FROM clock_timestamp())"
     PADS_CHAR_COLUMNS = True
+    # Peewee takes the first when it knows of no psycopg.
+    psycopg2_adapter = psycopg3_adapter = _Adapter
 
     def __init__(self, url: DatabaseURL, access: Access, state: ThreadState) -> None:
         self._host_count = 1 + urlsplit(url.dsn).netloc.count(",")
