@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 def dialect_for(url: DatabaseURL) -> type[Dialect]:
     """The dialect, and with it the driver, of an address.
 
-    mysqlclient is used where it is installed, unless the address asks for PyMySQL or for TLS:
-    PyMySQL checks the server's certificate as the address asks.
+    mysqlclient is used where it is installed, unless the address asks for PyMySQL, for TLS (PyMySQL
+    checks the server's certificate as the address asks) or names several hosts (mysqlclient waits
+    for each in whole seconds, which together would be more than a request may take).
     """
     if url.dialect == "sqlite":
         from billing.database.dialects.sqlite import SQLite
@@ -25,7 +26,8 @@ def dialect_for(url: DatabaseURL) -> type[Dialect]:
         from billing.database.dialects.postgresql import PostgreSQL
 
         return PostgreSQL
-    if find_spec("MySQLdb") is not None and not (url.driver or url.ssl or url.ssl_ca):
+    needs_pymysql = url.driver or url.ssl or url.ssl_ca or url.fallbacks
+    if not needs_pymysql and find_spec("MySQLdb") is not None:
         from billing.database.dialects.mysqlclient import MySQLClient
 
         return MySQLClient

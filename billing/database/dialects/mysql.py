@@ -81,6 +81,8 @@ class MySQL(Dialect, peewee.MySQLDatabase):
 
     def __init__(self, url: DatabaseURL, access: Access, state: ThreadState) -> None:
         self._hosts = [(url.host, url.port), *url.fallbacks]
+        #: How long one host is waited for, in seconds, so that time is left for the next.
+        self._host_timeout = state.answer_timeout / len(self._hosts)
         #: Until when a host that failed is skipped.
         self._failed_until: dict[tuple[str, int], float] = {}
         # Building a TLS context costs 20 ms: once, and not at all without TLS.
@@ -126,7 +128,7 @@ class MySQL(Dialect, peewee.MySQLDatabase):
         if self._access in READ_ONLY:
             # MariaDB and MySQL name these differently; each skips the other's comment. The server
             # is to end a statement before we stop to wait for it.
-            limit = _SERVER_SHARE * thread.answer_timeout
+            limit = _SERVER_SHARE * self._host_timeout
             session += (
                 f" /*M!100100 , tx_read_only = 1, max_statement_time = {limit:.3f} */"
                 " /*!50720 , transaction_read_only = 1,"
@@ -188,10 +190,10 @@ class MySQL(Dialect, peewee.MySQLDatabase):
         )
 
     def begin_statement(self, sql: str) -> str:
-        left = self._thread.seconds_left()
+        left = min(self._thread.seconds_left(), self._host_timeout)
         self._limit_driver(left)
         # The session's own limit fits a request that has its whole budget left.
-        if left > _WHOLE_BUDGET_SHARE * self._thread.answer_timeout or sql[:7] != "SELECT ":
+        if left > _WHOLE_BUDGET_SHARE * self._host_timeout or sql[:7] != "SELECT ":
             return sql
         limit = _SERVER_SHARE * left
         if self._thread.is_mariadb:

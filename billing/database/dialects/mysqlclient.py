@@ -29,7 +29,7 @@ class MySQLClient(MySQL):
     )
 
     def _driver_connect(self, host: tuple[str, int], connect_timeout: float, session: str) -> Any:
-        url, answer_timeout = self.url, math.ceil(self._thread.answer_timeout)
+        url, answer_timeout = self.url, math.ceil(self._host_timeout)
         return MySQLdb.connect(
             host=host[0],
             port=host[1],
