@@ -54,7 +54,11 @@ def test_any_other_subscription_adds_nothing(newapi: Gateway, values: dict[str, 
     assert account(newapi) == (1000, 400)
 
 
-@pytest.mark.parametrize(("reset", "left"), [(NOW - 1, 5000), (NOW + DAY, 4000), (0, 4000)])
+@pytest.mark.parametrize(
+    ("reset", "left"),
+    [(NOW - 1, 5000), (NOW + DAY, 4000), (0, 4000)],
+    ids=["due", "tomorrow", "never"],
+)
 def test_a_reset_that_is_due_has_happened(newapi: Gateway, reset: int, left: int) -> None:
     subscribe(newapi, 5000, 1000, next_reset_time=reset)
 
