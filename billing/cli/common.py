@@ -34,7 +34,7 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
         except UnicodeEncodeError as error:
             raise click.ClickException("an argument is not UTF-8") from error
         except BrokenPipeError:
-            raise  # nobody reads on: click ends quietly
+            raise  # standard output was closed: click ends quietly
         except OSError as error:
             raise click.ClickException(f"cannot read or write: {error}") from error
 

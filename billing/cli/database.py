@@ -64,7 +64,7 @@ def quickstart(as_json: bool) -> None:
 def _create_first_user() -> dict[str, Any] | None:
     """Make a user and a token to try the service with, 100 dollars each; None if there are some.
 
-    A user that a run before this one left without its token is given one.
+    If an earlier run made the user and was ended before its token, only the token is made.
     """
     others = User.select().where(User.username != "first")
     if Token.select().exists() or others.exists():

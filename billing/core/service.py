@@ -1,4 +1,4 @@
-"""What one application holds: its settings, its databases, and whose figures a caller sees."""
+"""What one application holds: its settings, its databases, and which figures a caller sees."""
 
 from __future__ import annotations
 

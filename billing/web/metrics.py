@@ -83,8 +83,8 @@ def exposition() -> Response:
 def _measure_replica_lag(service: Service) -> None:
     """Ask attached replicas how they follow.
 
-    A database that is none, or was one and is promoted or away, reads NaN: a figure that is left
-    standing would keep an alarm silent.
+    A database that is no replica, was promoted or is away reads NaN: an old figure would keep an
+    alarm silent.
     """
     if not service.attached:
         return

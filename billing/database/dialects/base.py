@@ -55,7 +55,7 @@ class ThreadState(threading.local):
 class ReplicaStatus(NamedTuple):
     """How a replica follows its primary.
 
-    `lag_seconds` and `running` (whether it follows) are None when nobody can say. `problem`, for
+    `lag_seconds` and `running` (whether it follows) are None when they are not known. `problem`, for
     the operator, is why the replica does not follow, or why its lag is not known.
     """
 
