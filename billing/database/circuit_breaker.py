@@ -11,7 +11,7 @@ State = Literal["closed", "open", "half-open"]
 
 
 class CircuitBreaker:
-    """Closed: callers are admitted. Open: none is. Half-open: one caller probes, others are refused.
+    """Closed: admits everybody. Open: refuses everybody. Half-open: admits one caller, the probe.
 
     `open_seconds` is how long it stays open after a timeout; `probe_seconds` is how long a probe
     may take before the next caller becomes one. `now` is a clock in seconds. Safe under threads.

@@ -59,8 +59,12 @@ class Gunicorn:
             self.close()
             raise AssertionError(self.log) from None
 
+    #: More of the command line.
+    OPTIONS: tuple[str, ...] = ()
+
     def _command(self) -> list[str]:
-        return [str(Path(sys.executable).with_name("gunicorn")), f"--bind=127.0.0.1:{self.port}"]
+        program = str(Path(sys.executable).with_name("gunicorn"))
+        return [program, f"--bind=127.0.0.1:{self.port}", *self.OPTIONS]
 
     def _healthy(self) -> bool:
         return ask(self.url, "/healthz").status == 200 and len(self.workers()) == self._workers
@@ -91,3 +95,9 @@ class Gunicorn:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+class ThreadedGunicorn(Gunicorn):
+    """Workers of four threads each, which share what a worker holds."""
+
+    OPTIONS = ("--worker-class=gthread", "--threads=4")

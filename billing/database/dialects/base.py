@@ -55,8 +55,8 @@ class ThreadState(threading.local):
 class ReplicaStatus(NamedTuple):
     """How a replica follows its primary.
 
-    `lag_seconds` and `running` (whether it follows) are None when they are not known. `problem`, for
-    the operator, is why the replica does not follow, or why its lag is not known.
+    `lag_seconds` and `running` (whether it follows) are None when they are not known. `problem`,
+    for the operator, is why the replica does not follow, or why its lag is not known.
     """
 
     lag_seconds: float | None
