@@ -43,7 +43,7 @@ def run_in_transaction(
     repeated, on the next host, which must find out what it has done already. Raises the driver's
     errors.
     """
-    end, duplicates = time.monotonic() + RETRY_SECONDS, 0
+    end, duplicates, was_lost = time.monotonic() + RETRY_SECONDS, 0, False
     for attempt in count():
         try:
             with database.write_transaction():
@@ -54,10 +54,12 @@ def run_in_transaction(
             is_race = database.is_lost_race(origin)
             if database.is_duplicate(origin):
                 duplicates += 1
-                is_race = duplicates < _DUPLICATE_ATTEMPTS
+                is_race = duplicates < _DUPLICATE_ATTEMPTS or was_lost
             if time.monotonic() > end or not (lost or is_race):
                 raise
             if lost:
+                # The next host may not have applied yet what this one had committed.
+                was_lost = True
                 log.warning("database connection lost, reconnecting: %s", origin)
                 database.mark_host_failed(origin)
                 on_connection_lost()

@@ -284,7 +284,8 @@ def test_a_query_that_a_standby_cancels_is_repeated(pair: Any, followed: Gateway
         followed.execute("VACUUM tokens")
 
         assert rows.result() == [(300,)]
-    assert pair.replica.execute(conflicts, name) == [(1,)]
+    # The update and the vacuum may each have cancelled a query.
+    assert pair.replica.execute(conflicts, name)[0][0] >= 1
 
 
 def _slow(shape: TableColumns) -> peewee.Node:
