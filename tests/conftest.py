@@ -137,9 +137,8 @@ def needs_server(item: pytest.Item) -> bool:
         return False
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     kinds = [str(parameters[name]) for name in DATABASE_FIXTURES.intersection(parameters)]
-    return bool(SERVER_FIXTURES.intersection(item.fixturenames)) or any(
-        "sqlite" not in kind for kind in kinds
-    )
+    named = {*item.fixturenames, *map(str, parameters.values())}
+    return bool(SERVER_FIXTURES & named) or any("sqlite" not in kind for kind in kinds)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
