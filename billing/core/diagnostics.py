@@ -163,7 +163,7 @@ def _check_logs(service: Service, columns: TableColumns, warn: Callable[[str], N
 
 
 def _check_replica(database: Database, report: Report) -> None:
-    """How old the figures of a replica may be, and why nobody can say."""
+    """Report the lag of a replica, or why it is not known."""
     status = database.call(lambda columns: columns.dialect.replica_status())
     if status is None:
         return

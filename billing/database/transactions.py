@@ -38,10 +38,10 @@ def run_in_transaction(
 ) -> T:
     """Run `work` in one transaction, repeated whole when it lost a race or its connection.
 
-    A cluster's nodes lose races as a matter of course. When the connection goes, nobody knows
+    Races between the nodes of a cluster are common. When the connection is lost, it is unknown
     whether a COMMIT on its way has happened: `on_connection_lost` is then called before `work` is
-    repeated, on the next host, which must find out what it has done already. Raises the driver's
-    errors.
+    repeated, on the next host, and `work` must find out what it has done already. Raises the
+    driver's errors.
     """
     end, duplicates, was_lost = time.monotonic() + RETRY_SECONDS, 0, False
     for attempt in count():

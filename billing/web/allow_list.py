@@ -33,7 +33,7 @@ def _contains(networks: Networks | None, address: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _parse_allow_ips(allow_ips: str) -> Networks | None:
-    """new-api's list and ours, one a line; a blank list is no limit, junk allows nobody."""
+    """new-api's list and ours, one a line; a blank list is no limit, junk allows no address."""
     lines = [re.sub("[ ,\t\r]", "", line) for line in allow_ips.split("\n")]
     if not any(lines):
         return None

@@ -1,5 +1,5 @@
 // Wiring of the page: takes a key from the form, loads its figures, and shows them or a failure.
-// The key is held in `state.caller`, in sessionStorage if the box is ticked, and nowhere else.
+// The key is in `state.caller`, in sessionStorage if the box is ticked, and nowhere else.
 
 import { Failure, fetchFigures, fetchGrants, parseCaller } from "./api.js";
 import { failureCard, grantsCard, overviewCard } from "./cards.js";
