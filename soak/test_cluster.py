@@ -5,22 +5,20 @@ from __future__ import annotations
 import random
 import signal
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from functools import partial
 from itertools import accumulate, count, cycle, product
 from pathlib import Path
 from typing import Any
 
-import pymysql
 import pytest
 
 from tests.live.test_cluster import clustered, galera  # noqa: F401 -- fixtures
 from tests.support.application import Billing
-from tests.support.cluster_load import ClusterLoad, Import, web
+from tests.support.cluster_load import ClusterLoad, Import, watch_for_outages, web
 from tests.support.galera import Galera
 from tests.support.gunicorn import Gunicorn
 from tests.support.mariadb import MariaDB, database_name
@@ -66,36 +64,6 @@ def cut_off(cluster: Galera, node: MariaDB) -> Callable[[], None]:
     return lambda: cluster.rejoin(node)
 
 
-@contextmanager
-def watched(cluster: Galera, away: list[float]) -> Iterator[None]:
-    """Note in `away` each moment in which no node at all would answer: nobody can then."""
-    seen = dict.fromkeys(range(3), time.monotonic())
-    ended = threading.Event()
-
-    def ask_on(number: int) -> None:
-        node = cluster.nodes[number]
-        while not ended.wait(0.1):
-            with suppress(OSError, pymysql.MySQLError):
-                if node.listens() and cluster.ready(node):
-                    seen[number] = time.monotonic()
-
-    def note() -> None:
-        while not ended.wait(0.1):
-            if time.monotonic() - max(seen.values()) > 0.5:
-                away.append(time.monotonic())
-
-    threads = [threading.Thread(target=ask_on, args=(number,)) for number in seen]
-    threads.append(threading.Thread(target=note))
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        for thread in threads:
-            thread.join()
-
-
 def test_imports_through_three_nodes_lose_nothing_while_nodes_go_away(
     galera: Galera,  # noqa: F811
     clustered: Billing,  # noqa: F811
@@ -108,10 +76,10 @@ def test_imports_through_three_nodes_lose_nothing_while_nodes_go_away(
     tokens = [token["id"] for token in made]
     name = database_name(clustered.env["DATABASE_URL"])
     faults: list[float] = []
-    away: list[float] = []
+    outages: list[float] = []
     rounds = 0
     with (
-        watched(galera, away),
+        watch_for_outages(galera, outages),
         web(clustered, gunicorn, tmp_path, made[0]["key"]) as callers,
         ExitStack() as stack,
     ):
@@ -136,7 +104,7 @@ def test_imports_through_three_nodes_lose_nothing_while_nodes_go_away(
             rounds += 1
         told = [each.end() for each in imports]
 
-    callers.check([*faults, *away])
+    callers.check([*faults, *outages])
     compare(galera, name, tokens, [each.given for each in imports], [one for one, _ in told])
     watch(callers, tokens[0], [each.given for each in imports])
     given = [line for each in imports for line in each.given]
@@ -146,7 +114,7 @@ def test_imports_through_three_nodes_lose_nothing_while_nodes_go_away(
         sys.stdout.write(
             f"\n{rounds} times a node killed, frozen or cut off: {len(given)} lines by three"
             f" imports, which lost {lost} connections; callers were told {dict(answers)};"
-            f" for {len(away) / 10:.1f} s no node was in a cluster\n"
+            f" for {len(outages) / 10:.1f} s no node was in a cluster\n"
         )
 
 

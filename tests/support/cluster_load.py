@@ -7,13 +7,16 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pymysql
+
 from tests.database.test_concurrency import FLASK
 from tests.support.application import Billing
+from tests.support.galera import Galera
 from tests.support.gunicorn import Gunicorn
 from tests.support.http_client import Answer, ask, bearer
 from tests.support.mariadb import MariaDB
@@ -83,6 +86,36 @@ class ClusterLoad:
                     self.errors.append(error)
                     return
                 self.seen.append(Observation(time.monotonic(), path, answer))
+
+
+@contextmanager
+def watch_for_outages(cluster: Galera, outages: list[float]) -> Iterator[None]:
+    """Note in `outages` each moment in which no node at all is in the cluster: none can answer."""
+    ready_at = dict.fromkeys(range(len(cluster.nodes)), time.monotonic())
+    ended = threading.Event()
+
+    def ask_node(number: int) -> None:
+        node = cluster.nodes[number]
+        while not ended.wait(0.1):
+            with suppress(OSError, pymysql.MySQLError):
+                if node.listens() and cluster.ready(node):
+                    ready_at[number] = time.monotonic()
+
+    def note_outages() -> None:
+        while not ended.wait(0.1):
+            if time.monotonic() - max(ready_at.values()) > 0.5:
+                outages.append(time.monotonic())
+
+    threads = [threading.Thread(target=ask_node, args=(number,)) for number in ready_at]
+    threads.append(threading.Thread(target=note_outages))
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
 
 
 class Import:
