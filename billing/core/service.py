@@ -13,6 +13,7 @@ from flask import Flask, current_app
 
 from billing.core.gateway_options import settings_from_options
 from billing.database.connection import Database
+from billing.database.heavy_reads import HeavyReads
 from billing.database.queries import (
     TABLES,
     Queries,
@@ -58,6 +59,7 @@ class Service:
         self._environment_settings = settings
         self._now = now
         self.attached = settings.billing_mode == "attached"
+        self._heavy_reads = HeavyReads(settings.heavy_reads)
         self.database = Database(
             settings.database_url,
             settings.database_timeout,
@@ -66,6 +68,7 @@ class Service:
             columns_ttl=settings.options_refresh if self.attached else float("inf"),
             verify=verify_attached if self.attached else verify_embedded,
             now=now,
+            heavy_reads=self._heavy_reads,
         )
         #: Where the logs are: `database`, another one, or None when we cannot read it.
         self.log_database = self._open_log_database()
@@ -143,6 +146,7 @@ class Service:
             tables=("logs",),
             columns_ttl=settings.options_refresh,
             now=self._now,
+            heavy_reads=self._heavy_reads,
         )
 
     def visible_balance(self, user: UserRow, token: TokenRow | None) -> tuple[Balance, int]:

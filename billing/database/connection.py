@@ -23,6 +23,7 @@ from billing.database.dialects.base import (
     ThreadState,
 )
 from billing.database.faults import driver_error, driver_errors, translate_error
+from billing.database.heavy_reads import HeavyReads
 from billing.errors import DatabaseMisconfigured, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Database:
     `columns_ttl` seconds, since the program that owns the database may be upgraded, and after an
     error that no retry removes.
     `verify` raises for tables that are not to be served. `now` is the clock of `columns_ttl`.
+    `heavy_reads` may be shared with other databases.
     """
 
     def __init__(
@@ -59,10 +61,12 @@ class Database:
         columns_ttl: float = float("inf"),
         verify: Callable[[TableColumns], None] = lambda columns: None,
         now: Callable[[], float] = time.monotonic,
+        heavy_reads: HeavyReads | None = None,
     ) -> None:
         self.url, self.timeout, self._attached = url, timeout, access == "attached"
         self._tables, self._verify = tuple(tables), verify
         self._columns_ttl, self._now = columns_ttl, now
+        self._heavy_reads = heavy_reads or HeavyReads(1)
         self._path = str(url.path) if url.dialect == "sqlite" else ""
         self._thread = ThreadState(timeout if access in READ_ONLY else _WRITE_TIMEOUT)
         #: Shared by all threads; None when they must be looked up.
@@ -96,10 +100,16 @@ class Database:
         """What `read` returns of a connected database; `read` may run several times.
 
         A lost connection is replaced and the read repeated, once for each host, within the budget.
-        A `heavy` read that takes too long says nothing of the database's health, so it does not
-        open the circuit breaker. Raises DatabaseUnavailable when a retry can help,
-        DatabaseMisconfigured when none can.
+        A `heavy` read waits for others, for half of the budget. One that takes too long says
+        nothing of the database's health, so it does not open the circuit breaker. Raises
+        DatabaseUnavailable when a retry can help, DatabaseMisconfigured when none can.
         """
+        if heavy:
+            with self._heavy_reads.slot(self._thread.seconds_left() / 2):
+                return self._call(read, heavy)
+        return self._call(read, heavy)
+
+    def _call(self, read: Callable[[TableColumns], T], heavy: bool) -> T:
         if not self._breaker.admits():
             raise DatabaseUnavailable("circuit breaker open: a read timed out less than 1 s ago")
         for attempt in range(1, self._max_attempts + 1):
