@@ -67,9 +67,24 @@ else:
 if settings.metrics:
     # One for all workers, the same after a reload: this file is always read by the first process.
     folder = Path(worker_tmp_dir or tempfile.gettempdir()) / f"billing-metrics-{os.getpid()}"
+
+    def is_running(pid: int) -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        return True
+
     raw_env = [f"PROMETHEUS_MULTIPROC_DIR={folder}"]
 
     def on_starting(server: Any) -> None:
+        # A first process that was killed could not remove its own.
+        for left in folder.parent.glob("billing-metrics-*"):
+            pid = left.name.rpartition("-")[2]
+            if pid.isdecimal() and left.stat().st_uid == os.geteuid() and not is_running(int(pid)):
+                shutil.rmtree(left, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -19,6 +20,7 @@ from billing.database.dialects.base import (
     READ_ONLY,
     SHORTEST_TIMEOUT,
     Access,
+    ConnectionEnd,
     Dialect,
     ThreadState,
 )
@@ -75,6 +77,9 @@ class Database:
         self.peewee: Dialect = dialect_for(url)(url, access, self._thread)
         self._errors = driver_errors(self.peewee)
         self._max_attempts = 2 + len(url.fallbacks)
+        # Not kept alive by its connections, whose ends would then be counted at any time.
+        itself = weakref.ref(self)
+        self._count_end = lambda: (database := itself()) and database.on_event("close")
         #: Called for each thing that happens to connections.
         self.on_event: Callable[[Event], None] = lambda event: None
 
@@ -135,7 +140,7 @@ class Database:
         """Close this thread's connection, whatever state it is in."""
         with suppress(*self._errors):
             if self.peewee.close():
-                self.on_event("close")
+                self._thread.connection_end = None
 
     def _ensure_connected(self) -> TableColumns:
         """Connect, or reconnect when the SQLite file was replaced or a better host is back."""
@@ -151,6 +156,7 @@ class Database:
             self.peewee.connect()
             self.on_event("reconnect" if thread.has_connected else "connect")
             thread.has_connected = True
+            thread.connection_end = ConnectionEnd(self._count_end)
         return self._look_up_columns()
 
     def _look_up_columns(self) -> TableColumns:

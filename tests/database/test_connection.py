@@ -204,3 +204,19 @@ def test_a_heavy_read_that_took_too_long_refuses_nobody_else(database: Database)
     database.start_time_budget()
 
     assert database.fetch(ONE) == [(1,)]
+
+
+def test_a_connection_that_ends_with_its_thread_is_counted_as_closed(database: Database) -> None:
+    events: list[str] = []
+    database.on_event = events.append
+
+    def read() -> None:
+        database.start_time_budget()
+        database.fetch(ONE)
+
+    for _ in range(2):
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+
+    assert events == ["connect", "close", "connect", "close"]

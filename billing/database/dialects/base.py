@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
@@ -23,6 +23,16 @@ READ_ONLY: frozenset[Access] = frozenset({"attached", "read"})
 
 #: What is left of a budget counts as this many seconds at least.
 SHORTEST_TIMEOUT = 0.05
+
+
+class ConnectionEnd:
+    """Calls `on_end` when a thread drops it: on closing its connection, or on its own end."""
+
+    def __init__(self, on_end: Callable[[], object]) -> None:
+        self._on_end = on_end
+
+    def __del__(self) -> None:
+        self._on_end()
 
 
 class ThreadState(threading.local):
@@ -44,6 +54,8 @@ class ThreadState(threading.local):
         self.is_mariadb = False
         #: Device and inode of the SQLite file that is open.
         self.file: tuple[int, int] | None = None
+        #: What says that the connection ends, when the thread lets go of it.
+        self.connection_end: ConnectionEnd | None = None
         #: Whether the thread had a connection before.
         self.has_connected = False
 
