@@ -91,7 +91,7 @@ def _credits(service: Service, user: UserRow) -> list[_Credit]:
     if user.billing_preference == "subscription_only":
         return sorted(credits, key=_age)
     if "used_user_id" in columns["redemptions"]:
-        rows = fetch(_redemptions, user.id, heavy=True)
+        rows = service.redemptions.find(user.id, lambda: fetch(_redemptions, user.id, heavy=True))
         credits += [_Credit(f"redemption-{id}", *row) for id, *row in rows]
     if columns["top_ups"]:
         quota_per_unit = service.settings.quota_per_unit

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app
 
 from billing.core.gateway_options import settings_from_options
+from billing.core.remembered import Remembered
 from billing.database.connection import Database
 from billing.database.heavy_reads import HeavyReads
 from billing.database.queries import (
@@ -72,6 +73,8 @@ class Service:
         )
         #: Where the logs are: `database`, another one, or None when we cannot read it.
         self.log_database = self._open_log_database()
+        #: The codes that a user redeemed, by its id: gateways have no index that finds them.
+        self.redemptions: Remembered[list[tuple[Any, ...]]] = Remembered(60, 1000, now)
         self.queries = Queries(self.database)
         self._published = Terms(settings, _display_of(settings), {}, {})
         self._thread = _ThreadTerms()

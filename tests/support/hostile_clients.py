@@ -7,7 +7,7 @@ import statistics
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import chain
 from types import TracebackType
@@ -77,11 +77,13 @@ class HostileClients:
         self.add(count - count // 2, lambda: linger("Connection: close\r\n", opened[0]))
         return self.add(count // 2, lambda: linger("", opened[1]))
 
-    def heavy(self, count: int, path: str) -> HostileClients:
+    def heavy(
+        self, count: int, path: str, headers: Mapping[str, str] | None = None
+    ) -> HostileClients:
         """They ask for `path`, which takes long, as soon as they have the answer."""
 
         def read() -> None:
-            answer = ask(f"http://127.0.0.1:{self.port}", path, bearer(self.key))
+            answer = ask(f"http://127.0.0.1:{self.port}", path, headers or bearer(self.key))
             self.statuses[answer.status] += 1
             if answer.status != 200:
                 # The clients take the processor that the server needs.
