@@ -54,6 +54,17 @@ def test_every_address_has_a_count_of_its_own(sqlite_billing: Billing) -> None:
     assert [answer.status_code for answer in answers] == [401, 401, 401]
 
 
+def test_a_client_has_one_count_whatever_port_its_proxy_adds(sqlite_billing: Billing) -> None:
+    client = sqlite_billing.client(RATE_LIMIT="1/hour", TRUSTED_PROXY_HOPS="1")
+    entries = ["192.0.2.1:51234", "192.0.2.1:51235", "192.0.2.2:51234", "[2001:db8::1]:1"]
+    entries += ["[2001:DB8::1]:2", "2001:db8::1", "junk", '"more junk']
+
+    answers = [client.get(USAGE, headers={"X-Forwarded-For": entry}) for entry in entries]
+
+    statuses = [answer.status_code for answer in answers]
+    assert statuses == [401, 429, 401, 401, 429, 429, 401, 429]
+
+
 def test_a_client_may_ask_again_when_it_was_told_to(sqlite_billing: Billing) -> None:
     client = sqlite_billing.client(RATE_LIMIT="1 per second")
     wait_for(lambda: client.get(USAGE).status_code == 429, "a refusal")
