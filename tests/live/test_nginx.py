@@ -314,8 +314,8 @@ def test_preflights_and_other_heavy_reads_do_not_wait_for_daily_costs(front: Fro
     assert [answer.result().status for answer in asked] == [200] * 4
 
 
-@pytest.mark.parametrize("path", ["/readyz", "//readyz/", "/healthz"])
-def test_health_is_not_asked_without_limit(
+@pytest.mark.parametrize("path", ["/readyz", "//readyz/", "/%72eadyz?x=1"])
+def test_readiness_is_not_asked_without_limit(
     front: Front, start_nginx: Callable[..., Nginx], path: str
 ) -> None:
     socket = front.nginx.folder.parent / "gunicorn.sock"
@@ -328,6 +328,7 @@ def test_health_is_not_asked_without_limit(
     assert answers[-1].json["error"]["code"] == "rate_limited"
     assert answers[-1].headers["Retry-After"] == "2"
     assert another.status == 200
+    assert {ask(nginx.url, "/healthz").status for _ in range(50)} == {200}
 
 
 def test_nginx_logs_neither_query_strings_nor_keys(
