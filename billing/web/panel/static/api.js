@@ -87,7 +87,7 @@ function failureOf({ status, headers }, error, caller) {
   if (error?.code === "user_mismatch" && !caller.user) return new Failure("noUser");
   if (status !== 404 && CODES.includes(error?.code)) return new Failure(error.code);
   // 502 and 504 come from a proxy that cannot reach the service.
-  const kind = { 500: "broken", 502: "service", 503: "database", 504: "service" }[status] ?? "unexpected";
+  const kind = { 500: "broken", 501: "broken", 502: "service", 503: "database", 504: "service" }[status] ?? "unexpected";
   return new Failure(kind, status, typeof error?.message === "string" ? error.message : "");
 }
 
