@@ -53,12 +53,15 @@ def show_usage(
     service = current_service()
     try:
         service.start_request()
-        costs = daily_costs(service, *_find_owner(service, user, token_id), first, last)
+        found = daily_costs(service, *_find_owner(service, user, token_id), first, last)
     except BillingError as error:
         raise CommandError(f"the database failed: {error}") from error
     finally:
         service.close()
-    table = _table(service.display, costs, by)
+    if found.known_since:
+        since = datetime.fromtimestamp(found.known_since, UTC)
+        click.echo(f"not known before {since:%Y-%m-%d %H:%M} UTC: the logs begin there", err=True)
+    table = _table(service.display, found.costs, by)
     if as_csv:
         click.echo(_csv(table).encode(), nl=False)
     elif as_json:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from peewee import SQL, Query, fn
 
+from billing.core.logs_since import first_use, lacks_rows_before
 from billing.core.service import Service
 from billing.database.columns import QueryBuilder, TableColumns
 from billing.database.connection import Database
-from billing.database.models import READABLE_STATUSES, GatewayToken, GatewayUser, Log
+from billing.database.models import READABLE_STATUSES, GatewayToken, GatewayUser
 from billing.database.queries import TokenRow
 from billing.errors import BillingError, DatabaseUnavailable
 
@@ -45,10 +47,6 @@ def _count_users(columns: TableColumns) -> Query:
 
 def _count_tokens(columns: TableColumns) -> Query:
     return GatewayToken.select(fn.COUNT(SQL("1")))
-
-
-def _any_log(columns: TableColumns) -> Query:
-    return Log.select(Log.id).limit(1)
 
 
 def _most_used(columns: TableColumns) -> Query:
@@ -167,23 +165,39 @@ def _check_settings(service: Service, columns: TableColumns, report: Report) -> 
 
 
 def _check_logs(service: Service, columns: TableColumns, warn: Callable[[str], None]) -> None:
-    elsewhere = service.settings.log_database_url
-    if elsewhere and elsewhere.dialect == "clickhouse":
+    elsewhere, database = service.settings.log_database_url, service.log_database
+    if database is None:
         warn("logs in ClickHouse are not supported: all but daily costs works")
-    elif elsewhere and service.log_database:
-        try:
-            service.log_database.start_time_budget()
-            if not service.log_database.table_columns().columns["logs"]:
-                warn("LOG_DATABASE_URL names a database without logs: daily costs are 500")
-        except BillingError as error:
-            warn(f"LOG_DATABASE_URL: {error}: daily costs are {error.status}")
-    elif not elsewhere and columns.columns["logs"]:
-        database = service.database
+        return
+    try:
         database.start_time_budget()
-        if not database.fetch(_any_log) and (database.fetch(_most_used)[0][0] or 0) > 0:
+        if not elsewhere and not columns.columns["logs"]:
+            return
+        if not database.table_columns().columns["logs"]:
+            warn("LOG_DATABASE_URL names a database without logs: daily costs are 500")
+            return
+        _check_log_rows(service, database, warn)
+    except BillingError as error:
+        if not elsewhere:
+            raise
+        warn(f"LOG_DATABASE_URL: {error}: daily costs are {error.status}")
+
+
+def _check_log_rows(service: Service, database: Database, warn: Callable[[str], None]) -> None:
+    first = first_use(database)
+    if first is None:
+        service.database.start_time_budget()
+        is_used = (service.database.fetch(_most_used)[0][0] or 0) > 0
+        if is_used and not service.settings.log_database_url:
             warn(
                 "logs is empty although quota was used: set LOG_DATABASE_URL if they are elsewhere"
             )
+    elif lacks_rows_before(database, first[0]):
+        since = datetime.fromtimestamp(first[1], UTC)
+        warn(
+            f"logs begin at {since:%Y-%m-%d %H:%M} UTC, older rows are missing: daily costs before "
+            "it are left out for tokens and users that are older"
+        )
 
 
 def _check_replica(database: Database, report: Report) -> None:

@@ -160,6 +160,16 @@ class Service:
         shows_account = token.balance.unlimited and self.settings.unlimited_tokens == "account"
         return None if shows_account else token
 
+    def counts_usage_of(self, token: TokenRow) -> bool:
+        """Whether the gateway counts what the token uses.
+
+        Those whose logs name no token leave the counter of an unlimited one alone.
+        """
+        database = self.log_database
+        if not self.attached or not token.balance.unlimited or database is None:
+            return True
+        return database.table_columns().has("logs", "token_id")
+
     def subscriptions(self, user: UserRow) -> list[SubscriptionRow]:
         """The user's active subscriptions, unless only the wallet is to pay."""
         if not self.attached or user.billing_preference == "wallet_only":

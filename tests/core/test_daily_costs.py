@@ -83,6 +83,7 @@ def test_days_and_models_are_told_apart(billing: Billing) -> None:
             {"timestamp": START + 2 * DAY, "line_items": []},
         ],
         "period_usage": 3.6,
+        "period_refunded": 0.0,
     }
 
 

@@ -209,4 +209,11 @@ def test_a_day_without_its_costs_is_no_zero(call: Call, days: object) -> None:
 def test_days_without_usage_are_days(call: Call) -> None:
     days = [day(0), day(DAY, m=0)]
 
-    assert call("api", "parseDailyCosts", {"daily_costs": days}) == days
+    body = {"daily_costs": days, "period_refunded": 5, "logs_since": 7}
+    known = {"days": days, "refunded": 5, "since": 7, "counted": True}
+    assert call("api", "parseDailyCosts", body) == known
+
+
+@pytest.mark.parametrize("field", ["period_refunded", "logs_since"])
+def test_a_figure_that_is_none_is_no_figure(call: Call, field: str) -> None:
+    assert call("api", "parseDailyCosts", {"daily_costs": [], field: "1"}) == UNEXPECTED

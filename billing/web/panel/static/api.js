@@ -105,10 +105,11 @@ export function parseFigures(subscription, usage) {
 const isUnlimited = (limit, used) =>
   limit === UNLIMITED || (used >= UNLIMITED && Math.abs(limit - used - UNLIMITED) <= 4 * Number.EPSILON * limit);
 
-/** Throws a Failure rather than take a missing cost for 0. */
-export function parseDailyCosts({ daily_costs: days }) {
+/** The `days`, what was `refunded` in them, since when the logs are known, and whether a total is `counted`. */
+export function parseDailyCosts({ daily_costs: days, period_refunded: refunded = 0, logs_since: since = 0, total_usage_counted: counted = true }) {
   const isItem = (item) => typeof item?.name === "string" && Number.isFinite(item.cost);
   const isDay = (day) => Number.isFinite(day?.timestamp) && Array.isArray(day.line_items) && day.line_items.every(isItem);
-  if (!Array.isArray(days) || !days.every(isDay)) throw unexpected();
-  return days;
+  // Rather a Failure than a missing cost that is taken for 0.
+  if (!Array.isArray(days) || !days.every(isDay) || !Number.isFinite(refunded) || !Number.isFinite(since)) throw unexpected();
+  return { days, refunded, since, counted };
 }

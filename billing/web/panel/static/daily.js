@@ -111,10 +111,20 @@ function daysBox() {
   const content = () => {
     if (daily === null) return note(i18n.t.loading);
     if (daily instanceof Failure) return noDays(daily);
-    if (daily.every(({ line_items: items }) => items.length === 0)) return note(i18n.t.nothing);
-    return chartAndTable(daily);
+    const isEmpty = daily.days.every(({ line_items: items }) => items.length === 0);
+    return [...(isEmpty ? note(i18n.t.nothing) : chartAndTable(daily.days)), ...remarks(daily).flatMap(note)];
   };
   return el("div", { id: "days", "aria-busy": daily === null }, ...content());
+}
+
+/** What the days do not say by themselves. */
+function remarks({ refunded, since, counted }) {
+  const { t, amount, moment } = state.i18n;
+  return [
+    ...(refunded > 0 ? [t.refunded(amount(refunded / 100))] : []),
+    ...(since > 0 ? [t.logsSince(moment(since))] : []),
+    ...(counted ? [] : [t.uncounted]),
+  ];
 }
 
 function noDays({ kind, details }) {
