@@ -23,7 +23,7 @@ from billing.database.dialects.base import (
     ThreadState,
 )
 from billing.database.faults import driver_error, driver_errors, translate_error
-from billing.errors import DatabaseMisconfigured, DatabaseUnavailable
+from billing.errors import DatabaseError, DatabaseUnavailable
 
 if TYPE_CHECKING:
     from config import DatabaseURL
@@ -77,6 +77,7 @@ class Database:
     def start_time_budget(self) -> None:
         """Start a request's budget: every read until the next call shares it."""
         self._thread.deadline = time.monotonic() + self.timeout
+        self._thread.connect_seconds = 0.0
 
     def fetch(
         self, build: QueryBuilder, *values: Any, heavy: bool = False
@@ -105,7 +106,8 @@ class Database:
         for attempt in range(1, self._max_attempts + 1):
             try:
                 result = read(self._ensure_connected())
-            except DatabaseMisconfigured:
+            except DatabaseError:
+                # The server has answered: it has other tables, or has just let us connect.
                 self._breaker.close()
                 raise
             except self._errors as error:
@@ -138,7 +140,9 @@ class Database:
                 self.close()
         if self.peewee.is_closed():
             thread.file, thread.connect_timeout = file, thread.seconds_left()
+            before = time.monotonic()
             self.peewee.connect()
+            thread.connect_seconds = time.monotonic() - before
             self.on_event("reconnect" if thread.has_connected else "connect")
             thread.has_connected = True
         return self._look_up_columns()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from billing.errors import DatabaseMisconfigured, DatabaseUnavailable
 from config import DatabaseURL, database_url
 from tests.support.application import Billing
 from tests.support.mariadb import MariaDB
+from tests.support.slow_proxy import SlowProxy
 
 
 def statement(sql: str) -> QueryBuilder:
@@ -160,3 +162,42 @@ def test_a_later_read_is_ended_by_the_server_when_the_budget_is(mariadb: MariaDB
             database.fetch(statement("SELECT MAX(MD5(seq)) FROM seq_1_to_100000000000"))
 
     assert "max_statement_time exceeded" in str(raised.value)
+
+
+def test_threads_do_not_wait_for_each_others_connections(mariadb: MariaDB) -> None:
+    def read(database: Database) -> float:
+        start = time.monotonic()
+        database.start_time_budget()
+        with pytest.raises(DatabaseUnavailable):
+            database.fetch(ONE)
+        database.close()
+        return time.monotonic() - start
+
+    with mariadb.database() as url:
+        database = Database(database_url(url), 1)
+        mariadb.freeze()
+        try:
+            with ThreadPoolExecutor(8) as pool:
+                took = list(pool.map(read, [database] * 8))
+        finally:
+            mariadb.resume()
+
+    assert max(took) < 2
+
+
+def test_a_connection_that_left_no_time_to_read_serves_the_next_request(
+    mariadb: MariaDB,
+) -> None:
+    events: list[Event] = []
+    with mariadb.database() as url, contextlib.closing(SlowProxy(mariadb.port)) as proxy:
+        proxy.delay = 0.1
+        with contextlib.closing(Database(database_url(proxy.of(url)), 0.9)) as database:
+            database.on_event = events.append
+            database.start_time_budget()
+            with pytest.raises(DatabaseUnavailable, match="no time is left to read"):
+                database.fetch(ONE)
+            database.start_time_budget()
+            rows = database.fetch(ONE)
+
+    assert rows == [(1,)]
+    assert events == ["connect", "close"]
