@@ -13,7 +13,7 @@ from peewee import SQL
 
 from billing.database.columns import QueryBuilder, TableColumns
 from billing.database.connection import Database, Event
-from billing.database.queries import TABLES
+from billing.database.queries import TABLES, verify_embedded
 from billing.errors import DatabaseMisconfigured, DatabaseUnavailable
 from config import DatabaseURL, database_url
 from tests.support.application import Billing
@@ -135,6 +135,19 @@ def test_columns_are_looked_up_again_after_an_error_that_no_retry_removes(
         database.fetch(ONE)
 
         assert database.table_columns().has("tokens", "later")
+
+
+@pytest.mark.parametrize("table", ["users", "tokens", "logs", "quota_data", "billing_schema"])
+def test_columns_are_not_kept_while_a_dump_is_loaded(sqlite_billing: Billing, table: str) -> None:
+    sqlite_billing.execute(f"ALTER TABLE {table} RENAME TO not_loaded_yet")
+    url = url_of(sqlite_billing)
+    with contextlib.closing(Database(url, 2, tables=TABLES, verify=verify_embedded)) as database:
+        database.start_time_budget()
+        with pytest.raises(DatabaseMisconfigured):
+            database.table_columns()
+        sqlite_billing.execute(f"ALTER TABLE not_loaded_yet RENAME TO {table}")
+
+        assert database.table_columns().columns[table]
 
 
 def test_a_replaced_file_has_its_columns_looked_up(sqlite_billing: Billing, tmp_path: Path) -> None:
