@@ -65,6 +65,8 @@ class Drill:
             yield
         finally:
             self.proxy.delay = 0
+            # What is under way still comes late.
+            time.sleep(delay)
 
     @contextmanager
     def emptied(self) -> Iterator[None]:

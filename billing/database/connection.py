@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -38,6 +39,10 @@ _WRITE_TIMEOUT = 60.0
 Event = Literal["connect", "reconnect", "close", "error"]
 
 T = TypeVar("T")
+
+
+class _OpenConnection:
+    """Lives as long as a thread's connection: servers end idle threads without asking us."""
 
 
 class Database:
@@ -127,7 +132,7 @@ class Database:
         """Close this thread's connection, whatever state it is in."""
         with suppress(*self._errors):
             if self.peewee.close():
-                self.on_event("close")
+                self._thread.count_close()
 
     def _ensure_connected(self) -> TableColumns:
         """Connect, or reconnect when the SQLite file was replaced or a better host is back."""
@@ -145,6 +150,9 @@ class Database:
             thread.connect_seconds = time.monotonic() - before
             self.on_event("reconnect" if thread.has_connected else "connect")
             thread.has_connected = True
+            thread.open_connection = _OpenConnection()
+            thread.count_close = weakref.finalize(thread.open_connection, self.on_event, "close")
+            thread.count_close.atexit = False
         return self._look_up_columns()
 
     def _look_up_columns(self) -> TableColumns:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -78,6 +80,26 @@ def test_tables_that_are_not_to_be_served_are_an_answer_that_closes_the_breaker(
             told.append(str(raised.value))
 
     assert told == ["the database does not hold our tables"] * 3
+
+
+def test_the_connection_of_a_thread_that_ends_is_counted_as_closed(billing: Billing) -> None:
+    events: list[Event] = []
+    database = Database(url_of(billing), 2)
+    database.on_event = events.append
+
+    def read() -> None:
+        database.start_time_budget()
+        database.fetch(ONE)
+
+    with warnings.catch_warnings():
+        # Nobody can close it any more: the driver does.
+        warnings.simplefilter("ignore", ResourceWarning)
+        thread = threading.Thread(target=read)
+        thread.start()
+        thread.join()
+        del thread
+
+    assert events == ["connect", "close"]
 
 
 def test_a_request_that_has_spent_time_keeps_its_connection(billing: Billing) -> None:

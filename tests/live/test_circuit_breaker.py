@@ -104,13 +104,13 @@ def test_a_slow_link_answers_accounts_with_subscriptions(
 
     # No more callers than threads, with the one of /healthz: nobody waits for another.
     with BackgroundLoad(server.url, KEY, RIGHT, THREADS - 1) as drill:
-        drill.until(200, 4 * THREADS)
+        drill.until(200, 2 * THREADS)
         first = metric(server, "billing_database_reconnects_total")
         for (connection,) in mariadb.execute(
             "SELECT id FROM information_schema.processlist WHERE user = 'billing'"
         ):
             mariadb.execute(f"KILL {connection}")
-        drill.until(200, 4 * THREADS)
+        drill.until(200, 2 * THREADS)
         proxy.delay = 0
         drill.recovered()
 

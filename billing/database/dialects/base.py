@@ -50,6 +50,9 @@ class ThreadState(threading.local):
         self.file: tuple[int, int] | None = None
         #: Whether the thread had a connection before.
         self.has_connected = False
+        #: Dropped with the connection, or by the thread's end; `count_close` is called then, once.
+        self.open_connection: object = None
+        self.count_close: Any = lambda: None
 
     def seconds_left(self) -> float:
         """What is left of the request's time budget."""
