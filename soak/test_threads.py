@@ -111,7 +111,6 @@ def test_every_fault_befalls_the_database_of_threaded_servers(
     on_mariadb.close()
     url = drill.proxy.of(on_mariadb.env["DATABASE_URL"])
     server = gunicorn({**on_mariadb.env, "DATABASE_URL": url, **TIMEOUT})
-    workers = server.workers()
 
     with ExitStack() as stack:
         loads = [
@@ -149,7 +148,8 @@ def test_every_fault_befalls_the_database_of_threaded_servers(
                 if seen.answer is not None and phase.start < seen.at < phase.end
             ]
             assert (phase.name, set(told)) == (phase.name, phase.statuses)
-    assert server.workers() == workers
+    # Workers that have answered 20,000 requests are replaced meanwhile, which nobody notices.
+    assert "WORKER TIMEOUT" not in server.log
     loads[0].seen += loads[1].seen
     name = type(server).__name__.removeprefix("Threaded").lower()
     tell(f"{name} with 4 threads: MariaDB frozen, slowed, emptied, stopped, in turn", loads[0])

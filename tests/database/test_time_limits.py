@@ -220,6 +220,20 @@ def test_threads_do_not_wait_for_each_others_connections(mariadb: MariaDB) -> No
     assert max(took) < 2
 
 
+def test_all_steps_of_connecting_share_the_budget(mariadb: MariaDB) -> None:
+    with mariadb.database() as url, contextlib.closing(SlowProxy(mariadb.port)) as proxy:
+        # Each of its round trips takes less than the budget, all of them 2.8 s.
+        proxy.delay = 0.4
+        with contextlib.closing(Database(database_url(proxy.of(url)), 1)) as database:
+            database.start_time_budget()
+            start = time.monotonic()
+            with pytest.raises(DatabaseUnavailable):
+                database.fetch(ONE)
+            took = time.monotonic() - start
+
+    assert took < 2
+
+
 def test_a_connection_that_left_no_time_to_read_serves_the_next_request(
     mariadb: MariaDB,
 ) -> None:

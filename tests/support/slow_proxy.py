@@ -41,7 +41,8 @@ class SlowProxy:
     async def _relay_both(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async with AsyncExitStack() as stack:
             stack.callback(writer.close)
-            stack.enter_context(suppress(OSError))
+            # Cancelled by `close`; asyncio would log that as an error of this callback.
+            stack.enter_context(suppress(OSError, asyncio.CancelledError))
             target_reader, target_writer = await asyncio.open_connection("127.0.0.1", self.target)
             stack.callback(target_writer.close)
             await asyncio.gather(
