@@ -14,6 +14,7 @@ from tests.conftest import (  # noqa: F401
     newapi,
     pytest_collection_modifyitems,
     pytest_runtest_makereport,
+    server_class,
     sqlite_billing,
     sqlite_file,
 )

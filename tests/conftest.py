@@ -92,12 +92,18 @@ def sqlite_billing(tmp_path: Path, sqlite_file: Path) -> Iterator[Billing]:
 
 
 @pytest.fixture
-def gunicorn(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
+def server_class() -> type[Gunicorn]:
+    """The server that `gunicorn` starts; tests/support/servers.py has marks for others."""
+    return Gunicorn
+
+
+@pytest.fixture
+def gunicorn(tmp_path: Path, server_class: type[Gunicorn]) -> Iterator[Callable[..., Gunicorn]]:
     """Starts servers with the given variables; ends them with the test."""
     started: list[Gunicorn] = []
 
     def start(env: dict[str, str], *options: str, **more: Any) -> Gunicorn:
-        started.append(Gunicorn({"WEB_CONCURRENCY": "2", **env}, tmp_path, *options, **more))
+        started.append(server_class({"WEB_CONCURRENCY": "2", **env}, tmp_path, *options, **more))
         return started[-1]
 
     yield start

@@ -103,16 +103,21 @@ class Service:
         self._thread.terms = self._published
 
     def _refresh_options(self) -> None:
-        """One thread reads the options; the others go on with the old, if there are any."""
+        """One thread reads the options again; the others go on with the old.
+
+        Without old ones each thread reads them: to wait for another's slow connection would spend
+        the time that its own request has.
+        """
         is_first = self._options_expire_at == float("-inf")
-        if not self._options_lock.acquire(blocking=is_first):
+        if not is_first and not self._options_lock.acquire(blocking=False):
             return
         try:
             if self._now() > self._options_expire_at:
                 self._published = self._read_options()
                 self._options_expire_at = self._now() + self._published.settings.options_refresh
         finally:
-            self._options_lock.release()
+            if not is_first:
+                self._options_lock.release()
 
     def _read_options(self) -> Terms:
         options = settings_from_options(self.queries.options())

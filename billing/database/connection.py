@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -23,7 +24,7 @@ from billing.database.dialects.base import (
     ThreadState,
 )
 from billing.database.faults import driver_error, driver_errors, translate_error
-from billing.errors import DatabaseMisconfigured, DatabaseUnavailable
+from billing.errors import DatabaseError, DatabaseUnavailable
 
 if TYPE_CHECKING:
     from config import DatabaseURL
@@ -38,6 +39,10 @@ _WRITE_TIMEOUT = 60.0
 Event = Literal["connect", "reconnect", "close", "error"]
 
 T = TypeVar("T")
+
+
+class _OpenConnection:
+    """Lives as long as a thread's connection: servers end idle threads without asking us."""
 
 
 class Database:
@@ -77,6 +82,7 @@ class Database:
     def start_time_budget(self) -> None:
         """Start a request's budget: every read until the next call shares it."""
         self._thread.deadline = time.monotonic() + self.timeout
+        self._thread.connect_seconds = 0.0
 
     def fetch(
         self, build: QueryBuilder, *values: Any, heavy: bool = False
@@ -105,7 +111,8 @@ class Database:
         for attempt in range(1, self._max_attempts + 1):
             try:
                 result = read(self._ensure_connected())
-            except DatabaseMisconfigured:
+            except DatabaseError:
+                # The server has answered: it has other tables, or has just let us connect.
                 self._breaker.close()
                 raise
             except self._errors as error:
@@ -125,7 +132,7 @@ class Database:
         """Close this thread's connection, whatever state it is in."""
         with suppress(*self._errors):
             if self.peewee.close():
-                self.on_event("close")
+                self._thread.count_close()
 
     def _ensure_connected(self) -> TableColumns:
         """Connect, or reconnect when the SQLite file was replaced or a better host is back."""
@@ -138,9 +145,14 @@ class Database:
                 self.close()
         if self.peewee.is_closed():
             thread.file, thread.connect_timeout = file, thread.seconds_left()
+            before = time.monotonic()
             self.peewee.connect()
+            thread.connect_seconds = time.monotonic() - before
             self.on_event("reconnect" if thread.has_connected else "connect")
             thread.has_connected = True
+            thread.open_connection = _OpenConnection()
+            thread.count_close = weakref.finalize(thread.open_connection, self.on_event, "close")
+            thread.count_close.atexit = False
         return self._look_up_columns()
 
     def _look_up_columns(self) -> TableColumns:

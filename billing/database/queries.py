@@ -38,6 +38,9 @@ TABLES = (
     SCHEMA_TABLE,
 )
 
+#: Those of them that `flask init` makes.
+_EMBEDDED_TABLES = ("users", "tokens", "logs", "quota_data", SCHEMA_TABLE)
+
 
 class UserRow(NamedTuple):
     """A user as the service reads one; fields of columns that are not there are None."""
@@ -178,8 +181,12 @@ def active_subscriptions(columns: TableColumns) -> Query:
 
 
 def verify_embedded(columns: TableColumns) -> None:
-    """Raises DatabaseMisconfigured for a database that `flask init` did not make."""
-    if not columns.columns[SCHEMA_TABLE] or not columns.columns["tokens"]:
+    """Raises DatabaseMisconfigured for a database that `flask init` did not make.
+
+    While a dump is loaded the tables appear one by one: a table that is not there yet must not be
+    taken for one without columns.
+    """
+    if not all(columns.columns[table] for table in _EMBEDDED_TABLES):
         raise DatabaseMisconfigured(
             "the database does not hold our tables: run `flask init`, or, if it is a gateway's, "
             "set BILLING_MODE=attached"

@@ -20,6 +20,7 @@ from tests.support.gunicorn import Gunicorn
 from tests.support.http_client import Answer, ask, bearer
 from tests.support.mariadb import MariaDB
 from tests.support.processes import ROOT, environment, wait_for
+from tests.support.servers import under_threads_too
 from tests.support.site import UNAVAILABLE, UNREADABLE, USAGE, is_unreadable
 
 TIMEOUT = {"DATABASE_TIMEOUT": "1"}
@@ -53,6 +54,7 @@ class Traffic:
             thread.join()
 
 
+@under_threads_too
 def test_callers_ride_out_a_restart_of_the_database(
     mariadb: MariaDB, on_mariadb: Billing, gunicorn: Callable[..., Gunicorn]
 ) -> None:

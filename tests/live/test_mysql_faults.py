@@ -16,6 +16,7 @@ from tests.support.gunicorn import Gunicorn
 from tests.support.http_client import ask, bearer
 from tests.support.mariadb import MariaDB, database_name
 from tests.support.processes import flask
+from tests.support.servers import under_threads_too
 from tests.support.site import USAGE, is_unreadable, prepared
 
 Start = Callable[..., Gunicorn]
@@ -32,6 +33,7 @@ def _kill_all(cursor: pymysql.cursors.Cursor, name: str) -> int:
     return len(connections)
 
 
+@under_threads_too
 def test_callers_do_not_notice_that_their_connections_are_killed(
     mariadb: MariaDB, on_mariadb: Billing, gunicorn: Start
 ) -> None:
@@ -80,6 +82,7 @@ def _full(mariadb: MariaDB, name: str) -> Iterator[None]:
         yield
 
 
+@under_threads_too
 def test_a_database_with_no_connection_left_is_503_until_there_is(
     mariadb: MariaDB, on_mariadb: Billing, gunicorn: Start
 ) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import peewee
+
+from billing.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
     from config import DatabaseURL
@@ -36,6 +38,8 @@ class ThreadState(threading.local):
         self.connect_timeout = self.answer_timeout = answer_timeout
         #: When the request must have its answer; readers alone have one.
         self.deadline = 0.0
+        #: What connecting took this request, in seconds; 0 when it found a connection.
+        self.connect_seconds = 0.0
         #: The time limit, in seconds, that the server or driver has for the next statement.
         self.statement_limit = answer_timeout
         self.statement_started_at = 0.0
@@ -46,10 +50,25 @@ class ThreadState(threading.local):
         self.file: tuple[int, int] | None = None
         #: Whether the thread had a connection before.
         self.has_connected = False
+        #: Dropped with the connection, or by the thread's end; `count_close` is called then, once.
+        self.open_connection: object = None
+        self.count_close: Any = lambda: None
 
     def seconds_left(self) -> float:
         """What is left of the request's time budget."""
         return max(self.deadline - time.monotonic(), SHORTEST_TIMEOUT)
+
+    def require_time_for_answer(self) -> None:
+        """Raise DatabaseUnavailable when connecting has left too little time for one more answer.
+
+        The connection then serves the next request. A statement that ran out of time would cost
+        it, and over a slow link every request would connect anew and none be answered.
+        """
+        # Connecting takes two round trips at least, so half of it is one or more.
+        if max(self.deadline - time.monotonic(), 0) < self.connect_seconds / 2:
+            raise DatabaseUnavailable(
+                f"connecting took {self.connect_seconds:.2f} s: no time is left to read"
+            )
 
 
 class ReplicaStatus(NamedTuple):
@@ -101,6 +120,9 @@ class Dialect(peewee.Database):
     ) -> None:
         self.url, self._access, self._thread = url, access, state
         super().__init__(*peewee_args, **more)
+        # Peewee connects under a lock of all threads, which would wait for each other's slow
+        # connections; what it guards is each thread's own.
+        self._lock = nullcontext()
 
     @property
     def driver(self) -> str:
@@ -157,6 +179,7 @@ class Dialect(peewee.Database):
     def fetch_all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """The rows of one statement, all of them, so that no cursor stays open."""
         if self._access in READ_ONLY:
+            self._thread.require_time_for_answer()
             sql = self.begin_statement(sql)
         return list(self.execute_sql(sql, parameters).fetchall())
 

@@ -15,6 +15,7 @@ from pymysql.constants import CLIENT
 
 from billing.database.dialects.base import (
     READ_ONLY,
+    SHORTEST_TIMEOUT,
     Access,
     Dialect,
     ReplicaStatus,
@@ -43,6 +44,31 @@ def error_code(error: Exception) -> int | None:
     """The server's or client's error number; None for what carries none."""
     code = error.args[0] if error.args else None
     return code if isinstance(code, int) else None
+
+
+class _BoundedConnection(pymysql.Connection):  # type: ignore[misc]
+    """A connection whose `connect_timeout` bounds all steps of connecting together."""
+
+    #: When connecting must have ended, by `time.monotonic`; None once it has.
+    _connect_until: float | None = None
+
+    def connect(self, sock: Any = None) -> None:
+        self._connect_until = time.monotonic() + self.connect_timeout
+        try:
+            super().connect(sock)
+        finally:
+            self._connect_until = None
+
+    @property
+    def _read_timeout(self) -> float:
+        """What the driver waits for each answer."""
+        if self._connect_until is None:
+            return self._answer_timeout
+        return max(self._connect_until - time.monotonic(), SHORTEST_TIMEOUT)
+
+    @_read_timeout.setter
+    def _read_timeout(self, seconds: float) -> None:
+        self._answer_timeout = seconds
 
 
 class MySQL(Dialect, peewee.MySQLDatabase):
@@ -170,7 +196,7 @@ class MySQL(Dialect, peewee.MySQLDatabase):
         An UPDATE counts the rows that it found, changed or not, as on every other database.
         """
         url = self.url
-        return pymysql.connect(
+        return _BoundedConnection(
             host=host[0],
             port=host[1],
             user=url.user,
