@@ -13,13 +13,13 @@ from tests.support.mariadb import MariaDB
 from tests.support.site import Callers, Site, fill
 
 
-@pytest.fixture(scope="session", params=["sqlite", "mariadb"])
+@pytest.fixture(scope="session", params=["sqlite", "mariadb", "mysql"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty database that lasts as long as all tests, on each kind of server."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path_factory.mktemp('site') / 'billing.db'}"
     else:
-        with request.getfixturevalue("mariadb").database() as url:
+        with request.getfixturevalue(request.param).database() as url:
             yield url
 
 
@@ -48,8 +48,5 @@ def socket_path(tmp_path: Path) -> Path:
 @pytest.fixture
 def on_mariadb(mariadb: MariaDB) -> Iterator[Billing]:
     """A database with our tables, on MariaDB alone."""
-    with mariadb.database() as url:
-        billing = Billing(url)
-        billing.run("init")
+    with mariadb.billing() as billing:
         yield billing
-        billing.close()

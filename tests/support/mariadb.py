@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -17,6 +18,7 @@ from urllib.parse import quote, urlsplit
 
 import pymysql
 
+from tests.support.application import Billing
 from tests.support.processes import VERSIONS, free_port, freeze, program, wait_for
 from tests.support.secrets import SECRETS
 
@@ -154,6 +156,34 @@ class MariaDB:
             yield self.url(name)
         finally:
             self.execute(f"DROP DATABASE {name}")
+
+    @functools.cached_property
+    def _template(self) -> str:
+        """The name of a database that `flask init` has made, to be copied."""
+        name = "billing_template"
+        self.execute(f"CREATE DATABASE {name}")
+        billing = Billing(self.url(name))
+        billing.run("init")
+        billing.close()
+        return name
+
+    def copy_our_tables(self, url: str) -> None:
+        """Give an empty database our tables, in a tenth of the time of `flask init`."""
+        name = database_name(url)
+        with self.connect(self._template) as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW TABLES")
+            for (table,) in cursor.fetchall():
+                cursor.execute(f"CREATE TABLE {name}.{table} LIKE {table}")
+            cursor.execute(f"INSERT INTO {name}.billing_schema SELECT * FROM billing_schema")
+
+    @contextlib.contextmanager
+    def billing(self) -> Iterator[Billing]:
+        """A database with our tables."""
+        with self.database() as url:
+            self.copy_our_tables(url)
+            billing = Billing(url)
+            yield billing
+            billing.close()
 
     def close(self) -> None:
         self.stop()
