@@ -14,6 +14,7 @@ from tests.support.gateways import CASES, DIALECTS, Gateway, open_gateway
 from tests.support.gunicorn import Gunicorn
 from tests.support.mariadb import MariaDB
 from tests.support.mysql import MySQL
+from tests.support.on_mysql import needs_no_mysql
 from tests.support.postgresql import PostgreSQL
 from tests.support.processes import IN_CI, VERSIONS
 from tests.support.secrets import ERROR_BODIES, SERVER_LOGS, leaks
@@ -143,10 +144,16 @@ def needs_server(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that `make unit` leaves out."""
+    """Leave out what MySQL need not run too; mark the tests that `make unit` leaves out."""
+    items[:] = [item for item in items if not _needs_no_mysql(item)]
     for item in items:
         if needs_server(item):
             item.add_marker("server")
+
+
+def _needs_no_mysql(item: pytest.Item) -> bool:
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return needs_no_mysql(item.nodeid.removeprefix("tests/"), parameters)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.application import Billing
 from tests.support.gunicorn import Gunicorn
-from tests.support.mariadb import MariaDB
+from tests.support.mariadb import MariaDB, OnMySQL
 from tests.support.site import Callers, Site, fill
 
 
@@ -45,8 +45,16 @@ def socket_path(tmp_path: Path) -> Path:
     return tmp_path / "gunicorn.sock"
 
 
+@pytest.fixture(params=["mariadb", "mysql"])
+def on_mysql(request: pytest.FixtureRequest) -> Iterator[OnMySQL]:
+    """A server, MariaDB or MySQL, and a database with our tables on it."""
+    server: MariaDB = request.getfixturevalue(request.param)
+    with server.billing() as billing:
+        yield server, billing
+
+
 @pytest.fixture
 def on_mariadb(mariadb: MariaDB) -> Iterator[Billing]:
-    """A database with our tables, on MariaDB alone."""
+    """A database with our tables, on MariaDB alone: the drills of soak/."""
     with mariadb.billing() as billing:
         yield billing

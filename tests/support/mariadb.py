@@ -22,6 +22,12 @@ from tests.support.application import Billing
 from tests.support.processes import VERSIONS, free_port, freeze, program, wait_for
 from tests.support.secrets import SECRETS
 
+#: A statement that takes for ever, on MariaDB and on MySQL. One that sleeps would not do: MySQL
+#: ends a SLEEP with a value, and not with an error.
+ENDLESS_JOIN = "SELECT COUNT(*) FROM " + ", ".join(
+    f"information_schema.collations AS c{number}" for number in range(5)
+)
+
 
 class MariaDB:
     """A MariaDB server in a folder of its own, with the root account open on loopback.
@@ -29,6 +35,7 @@ class MariaDB:
     `options` are more options of the server, `data` an existing data folder to begin with.
     """
 
+    ACCOUNTS = ("billing@localhost", "billing@'127.0.0.1'")
     password = "pass/w@rd:%"  # every character that a URL has to escape
 
     def __init__(self, *options: str, data: Path | None = None) -> None:
@@ -61,9 +68,9 @@ class MariaDB:
         self.start()
         version = str(self.execute("SELECT VERSION()")[0][0])
         VERSIONS.add(version if "MariaDB" in version else f"{type(self).__name__} {version}")
-        for host in ("localhost", "127.0.0.1"):
-            self.execute(f"CREATE USER billing@'{host}' IDENTIFIED BY %s", self.password)
-            self.execute(f"GRANT ALL ON `billing%%`.* TO billing@'{host}'")
+        for account in self.ACCOUNTS:
+            self.execute(f"CREATE USER {account} IDENTIFIED BY %s", self.password)
+            self.execute(f"GRANT ALL ON `billing%%`.* TO {account}")
 
     def _program(self) -> list[str]:
         """The command, up to the options that come before all others."""
@@ -142,6 +149,11 @@ class MariaDB:
             cursor.execute(sql, parameters)
             return list(cursor.fetchall())
 
+    def change_password(self, password: str) -> None:
+        """Give the accounts of the service another password; connections stay."""
+        for account in self.ACCOUNTS:
+            self.execute(f"ALTER USER {account} IDENTIFIED BY %s", password)
+
     def url(self, name: str) -> str:
         """An address that is read by PyMySQL, as most are, though mysqlclient is installed."""
         account = f"billing:{quote(self.password, safe='')}"
@@ -188,6 +200,10 @@ class MariaDB:
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+#: A server, MariaDB or MySQL, and a database with our tables on it.
+OnMySQL = tuple[MariaDB, Billing]
 
 
 def database_name(url: str) -> str:
