@@ -50,7 +50,8 @@ def test_it_says_where_each_setting_comes_from(newapi: Gateway) -> None:
 
 def test_it_warns_of_what_will_be_slow_or_missing(newapi: Gateway) -> None:
     newapi.user(used_quota=5)
-    newapi.execute("DROP INDEX idx_tokens_key" + (" ON tokens" if newapi.kind == "mysql" else ""))
+    table = " ON tokens" if newapi.dialect == "mysql" else ""
+    newapi.execute(f"DROP INDEX idx_tokens_key{table}")
 
     status, report = check(newapi.app())
 
@@ -132,7 +133,7 @@ def test_our_own_database_is_not_to_be_attached(sqlite_billing: Billing) -> None
     assert answer.status_code == 500
 
 
-@pytest.mark.parametrize("newapi", ["sqlite", "mysql"], indirect=True)
+@pytest.mark.parametrize("newapi", ["sqlite", "mariadb", "mysql"], indirect=True)
 def test_a_gateways_database_is_not_served_as_our_own(newapi: Gateway) -> None:
     newapi.token(newapi.user())
 

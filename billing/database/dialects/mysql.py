@@ -74,9 +74,11 @@ class _BoundedConnection(pymysql.Connection):  # type: ignore[misc]
 class MySQL(Dialect, peewee.MySQLDatabase):
     """MySQL or MariaDB, by PyMySQL."""
 
-    DRIVER: ClassVar = ("PyMySQL", pymysql.__version__)
+    # Its `__version__` is that of the mysqlclient that it can stand in for.
+    DRIVER: ClassVar = ("PyMySQL", pymysql.VERSION_STRING)
     ERRORS: ClassVar[tuple[type[Exception], ...]] = (pymysql.MySQLError,)
-    VERSION_SQL = "SELECT VERSION()"
+    # MariaDB names itself there, MySQL does not.
+    VERSION_SQL = "SELECT CONCAT(IF(LOCATE('MariaDB', VERSION()), '', 'MySQL '), VERSION())"
     CLOCK_SQL = "SELECT UNIX_TIMESTAMP(NOW(6))"
     # The default collation takes R1 for r1, and gpt-4o for GPT-4o.
     TABLE_SETTINGS = ("CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",)
@@ -323,11 +325,12 @@ class MySQL(Dialect, peewee.MySQLDatabase):
     def _show_replica_status(self) -> dict[str, Any] | None:
         """The row of the replication's state, by the names that MariaDB and MySQL share."""
         try:
-            cursor = self.execute_sql("SHOW SLAVE STATUS")
+            # MySQL from 8.0.22 and MariaDB from 10.5 on.
+            cursor = self.execute_sql("SHOW REPLICA STATUS")
         except peewee.ProgrammingError as error:
             if error_code(error) != _SYNTAX_ERROR:
                 raise
-            cursor = self.execute_sql("SHOW REPLICA STATUS")  # MySQL from 8.4 on
+            cursor = self.execute_sql("SHOW SLAVE STATUS")
         row = cursor.fetchone()
         if row is None:
             return None
