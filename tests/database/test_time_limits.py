@@ -193,10 +193,10 @@ def test_a_later_read_is_ended_by_the_server_when_the_budget_is(
     server: MariaDB = request.getfixturevalue(kind)
     with (
         server.database() as url,
-        contextlib.closing(Database(database_url(url), 1)) as database,
+        contextlib.closing(Database(database_url(url), 2)) as database,
     ):
         database.start_time_budget()
-        database.fetch(statement("SELECT SLEEP(0.6)"))
+        database.fetch(statement("SELECT SLEEP(0.5)"))
         with pytest.raises(DatabaseUnavailable) as raised:
             database.fetch(statement(ENDLESS_JOIN))
 
