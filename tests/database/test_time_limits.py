@@ -191,18 +191,21 @@ def test_a_later_read_is_ended_by_the_server_when_the_budget_is(
     kind: str, request: pytest.FixtureRequest
 ) -> None:
     server: MariaDB = request.getfixturevalue(kind)
-    with (
-        server.database() as url,
-        contextlib.closing(Database(database_url(url), 2)) as database,
-    ):
-        database.start_time_budget()
-        database.fetch(statement("SELECT SLEEP(0.5)"))
-        with pytest.raises(DatabaseUnavailable) as raised:
-            database.fetch(statement(ENDLESS_JOIN))
+    told = {"mariadb": "max_statement_time exceeded", "mysql": "maximum statement"}[kind]
+    messages = []
+    # On a busy machine the server may come too late, and the driver's own limit ends the read.
+    while len(messages) < 5 and not any(told in message for message in messages):
+        with (
+            server.database() as url,
+            contextlib.closing(Database(database_url(url), 2)) as database,
+        ):
+            database.start_time_budget()
+            database.fetch(statement("SELECT SLEEP(0.5)"))
+            with pytest.raises(DatabaseUnavailable) as raised:
+                database.fetch(statement(ENDLESS_JOIN))
+        messages.append(str(raised.value))
 
-    assert {"mariadb": "max_statement_time exceeded", "mysql": "maximum statement"}[kind] in str(
-        raised.value
-    )
+    assert told in messages[-1]
 
 
 def test_threads_do_not_wait_for_each_others_connections(mariadb: MariaDB) -> None:
