@@ -6,7 +6,6 @@ connects before the first read, so that workers may fork freely.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -63,7 +62,6 @@ class Database:
         self.url, self.timeout, self._attached = url, timeout, access == "attached"
         self._tables, self._verify = tuple(tables), verify
         self._columns_ttl, self._now = columns_ttl, now
-        self._path = str(url.path) if url.dialect == "sqlite" else ""
         self._thread = ThreadState(timeout if access in READ_ONLY else _WRITE_TIMEOUT)
         #: Shared by all threads; None when they must be looked up.
         self._columns: TableColumns | None = None
@@ -129,15 +127,15 @@ class Database:
 
     def _ensure_connected(self) -> TableColumns:
         """Connect, or reconnect when the SQLite file was replaced or a better host is back."""
-        thread, file = self._thread, self._file_id()
+        thread = self._thread
         if not self.peewee.is_closed():
-            if file != thread.file:
+            if self.peewee.is_replaced():
                 self._columns = None
                 self.close()
             elif self.peewee.should_fail_back():
                 self.close()
         if self.peewee.is_closed():
-            thread.file, thread.connect_timeout = file, thread.seconds_left()
+            thread.connect_timeout = thread.seconds_left()
             self.peewee.connect()
             self.on_event("reconnect" if thread.has_connected else "connect")
             thread.has_connected = True
@@ -160,16 +158,6 @@ class Database:
         self._verify(columns)
         self._columns = columns
         return columns
-
-    def _file_id(self) -> tuple[int, int] | None:
-        """Device and inode of the SQLite file that has our path now."""
-        if not self._path:
-            return None
-        try:
-            stat = os.stat(self._path)
-        except OSError:
-            return None
-        return stat.st_dev, stat.st_ino
 
     def _on_error(self, error: Exception, heavy: bool) -> None:
         """Drop the connection; raise unless another attempt may do better."""
