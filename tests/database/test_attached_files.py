@@ -192,8 +192,8 @@ def test_a_restored_file_is_read_by_all(
         copies.append(tmp_path / f"copy-{number}")
         newapi.execute("UPDATE tokens SET remain_quota = ?, used_quota = 0", number)
         newapi.execute(f"VACUUM INTO '{copies[-1]}'")
-        with closing(sqlite3.connect(copies[-1])) as copy:
-            copy.execute(f"PRAGMA journal_mode = {journal}")
+        with closing(sqlite3.connect(copies[-1])) as connection:
+            connection.execute(f"PRAGMA journal_mode = {journal}")
     workers = [newapi.client(**ENV) for _ in range(2)]
     newapi.connection.close()
 
