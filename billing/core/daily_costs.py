@@ -14,7 +14,7 @@ from billing.core.service import Service
 from billing.database.columns import PLACEHOLDER, QueryBuilder, TableColumns
 from billing.database.models import LOG_CONSUME, LOG_REFUND, Log, QuotaData
 from billing.database.queries import TokenRow, UserRow
-from billing.errors import DatabaseMisconfigured
+from billing.errors import UnsupportedLogs
 
 DAY = 86400
 
@@ -36,7 +36,7 @@ def daily_costs(
     """What was used from `start` to before `end`, both midnights, by day, then cost, then model.
 
     Of the token, or of all the user's when it is None. Raises DatabaseUnavailable when it took too
-    long, DatabaseMisconfigured when the logs are where we cannot read.
+    long, UnsupportedLogs when they are where we cannot read.
     """
     start = max(start, 0)
     if service.attached:
@@ -74,7 +74,7 @@ def _from_logs(
 ) -> list[tuple[Any, ...]]:
     database = service.log_database
     if database is None:
-        raise DatabaseMisconfigured("the gateway's logs are in ClickHouse, which is not supported")
+        raise UnsupportedLogs
     ((first, last),) = database.fetch(_log_time_range, heavy=True)
     if first is None or end <= first or last < start:
         return []

@@ -22,6 +22,14 @@ STALE_SECONDS = 60
 #: Clocks further apart than this many seconds change what counts as expired.
 MAX_CLOCK_SKEW = 5
 
+#: `DatabaseURL.tls` in words.
+_TLS = {
+    "": "not required",
+    "skip-verify": "required; neither certificate nor name of the server is checked",
+    "verify-ca": "required; the server's certificate is checked, its name is not",
+    "verify": "required; certificate and name of the server are checked",
+}
+
 
 @dataclass
 class Report:
@@ -57,6 +65,7 @@ def inspect(service: Service) -> Report:
     report.facts["mode"] = service.settings.billing_mode
     report.facts["database"] = _value(database, database.peewee.VERSION_SQL)
     report.facts["driver"] = database.peewee.driver
+    _check_tls(service, report)
     if service.attached:
         report.facts["gateway"] = detect_gateway(columns)
     report.facts["users"] = _count(database, _count_users)
@@ -64,6 +73,21 @@ def inspect(service: Service) -> Report:
     report.facts["settings"] = _setting_sources(service)
     _check_settings(service, columns, report)
     return report
+
+
+def _check_tls(service: Service, report: Report) -> None:
+    """Say what the addresses ask of TLS: without the server's name anybody could answer."""
+    settings = service.settings
+    if settings.database_url.dialect != "sqlite":
+        report.facts["tls"] = _TLS[settings.database_url.tls]
+    addresses = {"DATABASE_URL": settings.database_url}
+    if settings.log_database_url and service.attached:
+        addresses["LOG_DATABASE_URL"] = settings.log_database_url
+    report.warnings += [
+        f"{name} encrypts but does not check who answers: name the server's authority (ssl_ca)"
+        for name, url in addresses.items()
+        if url.tls == "skip-verify"
+    ]
 
 
 def detect_gateway(columns: TableColumns) -> str:

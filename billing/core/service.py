@@ -189,12 +189,23 @@ class Service:
             return []
         return self.queries.subscriptions(user.id, int(time.time()))
 
+    def is_wallet_spendable(self, user: UserRow, subscriptions: list[SubscriptionRow]) -> bool:
+        """Whether the gateway would charge the wallet at all, beside those active subscriptions.
+
+        One strict subscription is enough to keep it from that, unless the wallet comes first
+        (docs/gateways.md section 1).
+        """
+        if not self.attached or user.billing_preference in ("wallet_first", "wallet_only"):
+            return True
+        is_strict = any(row.is_strict for row in subscriptions)
+        return user.billing_preference != "subscription_only" and not is_strict
+
     def _account_balance(self, user: UserRow) -> Balance:
-        """The user's wallet and what its active subscriptions have left."""
+        """The user's wallet, if it can be spent, and what its active subscriptions have left."""
         wallet, now = user.wallet, int(time.time())
         subscriptions = self.subscriptions(user)
         remaining = sum(row.remaining(now) for row in subscriptions)
-        if not self.attached or user.billing_preference != "subscription_only":
+        if self.is_wallet_spendable(user, subscriptions):
             remaining += wallet.remaining
         unlimited = any(row.amount_total == 0 for row in subscriptions)
         return Balance(remaining, wallet.used, unlimited)

@@ -150,6 +150,7 @@ class UserSubscription(Model):
     start_time = BigIntegerField()
     end_time = BigIntegerField()
     next_reset_time = BigIntegerField()
+    allow_wallet_overflow = BooleanField()
 
     class Meta:
         table_name = "user_subscriptions"

@@ -119,6 +119,12 @@ class SubscriptionRow(NamedTuple):
     next_reset_time: int | None
     start_time: int | None
     end_time: int
+    allow_wallet_overflow: object
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether the wallet may not pay once this is used up; NULL, as no column, counts as no."""
+        return self.allow_wallet_overflow in (0, "0", "false", "f")
 
     def remaining(self, now: int) -> int:
         """What is left, with the reset that the gateway makes only at the next use."""
@@ -128,6 +134,7 @@ class SubscriptionRow(NamedTuple):
 
 _USER = tuple(getattr(GatewayUser, name) for name in UserRow._fields)
 _TOKEN = tuple(getattr(GatewayToken, name) for name in TokenRow._fields[:-1])
+_SUBSCRIPTION = tuple(getattr(UserSubscription, name) for name in SubscriptionRow._fields)
 
 
 def _select_existing(columns: TableColumns, fields: Sequence[Field[Any]]) -> list[Any]:
@@ -184,9 +191,9 @@ def all_options(columns: TableColumns) -> Query:
 def active_subscriptions(columns: TableColumns) -> Query:
     owned = UserSubscription.user_id == PLACEHOLDER
     active = UserSubscription.status == "active"
-    return UserSubscription.select(
-        *(getattr(UserSubscription, name) for name in SubscriptionRow._fields)
-    ).where(owned, active, UserSubscription.end_time > PLACEHOLDER)
+    return UserSubscription.select(*_select_existing(columns, _SUBSCRIPTION)).where(
+        owned, active, UserSubscription.end_time > PLACEHOLDER
+    )
 
 
 def verify_embedded(columns: TableColumns) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from tests.support.application import Billing
 from tests.support.gunicorn import Gunicorn
 from tests.support.mariadb import MariaDB
+from tests.support.nginx import Front, Nginx
+from tests.support.processes import ROOT, program
 from tests.support.site import Callers, Site, fill
 
 
@@ -53,3 +56,30 @@ def on_mariadb(mariadb: MariaDB) -> Iterator[Billing]:
         billing.run("init")
         yield billing
         billing.close()
+
+
+def _unit(name: str) -> str:
+    """The value of a line of deploy/billing.service."""
+    lines = (ROOT / "deploy" / "billing.service").read_text().splitlines()
+    (value,) = (line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
+    return value
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """Clients reach nginx over TCP; nginx reaches gunicorn over its unix socket."""
+    program("nginx")
+    folder = tmp_path_factory.mktemp("front")
+    billing = Billing(f"sqlite:///{folder / 'billing.db'}")
+    billing.run("init")
+    alice, keys = fill(billing)
+    billing.close()
+    name, value = _unit("Environment").split("=")
+    _, *options, app = shlex.split(_unit("ExecStart").replace("/run/billing", str(folder)))
+    assert app == "wsgi:app"
+    server = Gunicorn({**billing.env, name: value}, folder, *options)
+    (folder / "nginx").mkdir()
+    nginx = Nginx(folder / "nginx", folder / "gunicorn.sock", {})
+    yield Front(nginx, Site(server, alice["id"], alice["access_token"], keys))
+    nginx.close()
+    server.close()

@@ -86,7 +86,7 @@ class MySQL(Dialect, peewee.MySQLDatabase):
         #: Until when a host that failed is skipped.
         self._failed_until: dict[tuple[str, int], float] = {}
         # Building a TLS context costs 20 ms: once, and not at all without TLS.
-        self._tls = _tls_context(url) if url.ssl or url.ssl_ca else None
+        self._tls = _tls_context(url) if url.tls else None
         super().__init__(url, access, state, url.name)
 
     def _connect(self) -> Any:
@@ -314,7 +314,7 @@ class MySQL(Dialect, peewee.MySQLDatabase):
 
 def _tls_context(url: DatabaseURL) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=url.ssl_ca or None)
-    if url.ssl == "skip-verify":
-        context.check_hostname = False
+    context.check_hostname = url.tls == "verify"
+    if url.tls == "skip-verify":
         context.verify_mode = ssl.CERT_NONE
     return context

@@ -87,7 +87,7 @@ function failureOf({ status, headers }, error, caller) {
   if (error?.code === "user_mismatch" && !caller.user) return new Failure("noUser");
   if (status !== 404 && CODES.includes(error?.code)) return new Failure(error.code);
   // 502 and 504 come from a proxy that cannot reach the service.
-  const kind = { 500: "broken", 502: "service", 503: "database", 504: "service" }[status] ?? "unexpected";
+  const kind = { 500: "broken", 501: "broken", 502: "service", 503: "database", 504: "service" }[status] ?? "unexpected";
   return new Failure(kind, status, typeof error?.message === "string" ? error.message : "");
 }
 
@@ -98,8 +98,12 @@ export function parseFigures(subscription, usage) {
   const rest = limit - used;
   // The rounding error of a subtraction of doubles counts as 0.
   const remaining = Math.abs(rest) < 1e-12 * Math.max(Math.abs(limit), Math.abs(used)) ? 0 : rest;
-  return { limit, used, remaining, until, unlimited: limit === UNLIMITED };
+  return { limit, used, remaining, until, unlimited: isUnlimited(limit, used) };
 }
+
+/** Where more than UNLIMITED was used, that much is left, but for the rounding errors of doubles. */
+const isUnlimited = (limit, used) =>
+  limit === UNLIMITED || (used >= UNLIMITED && Math.abs(limit - used - UNLIMITED) <= 4 * Number.EPSILON * limit);
 
 /** Throws a Failure rather than take a missing cost for 0. */
 export function parseDailyCosts({ daily_costs: days }) {
