@@ -91,25 +91,6 @@ class TokenRow(NamedTuple):
         return Balance(int(self.remain_quota or 0), int(self.used_quota or 0), unlimited)
 
 
-#: Tables with columns whose absence a query takes for NULL or for no rows. Allow-lists are not
-#: among them: an upgrade of a gateway moves them to another column.
-DECISIVE_COLUMNS = (
-    *(("users", name) for name in UserRow._fields),
-    *(
-        ("tokens", name)
-        for name in TokenRow._fields
-        if name not in ("name", "allow_ips", "subnet", "user")
-    ),
-    ("options", "key"),
-    ("user_subscriptions", "amount_total"),
-    ("redemptions", "used_user_id"),
-    ("top_ups", "amount"),
-)
-
-#: The same of the database that has the logs.
-DECISIVE_LOG_COLUMNS = (("logs", "token_id"), ("logs", "quota"))
-
-
 class SubscriptionRow(NamedTuple):
     """A subscription that is active now, in quota units and unix seconds."""
 
@@ -135,6 +116,24 @@ class SubscriptionRow(NamedTuple):
 _USER = tuple(getattr(GatewayUser, name) for name in UserRow._fields)
 _TOKEN = tuple(getattr(GatewayToken, name) for name in TokenRow._fields[:-1])
 _SUBSCRIPTION = tuple(getattr(UserSubscription, name) for name in SubscriptionRow._fields)
+
+#: Tables with columns whose absence a query takes for NULL or for no rows. Allow-lists are not
+#: among them: an upgrade of a gateway moves them to another column.
+DECISIVE_COLUMNS = (
+    *(("users", name) for name in UserRow._fields),
+    *(
+        ("tokens", name)
+        for name in TokenRow._fields
+        if name not in ("name", "allow_ips", "subnet", "user")
+    ),
+    ("options", "key"),
+    *(("user_subscriptions", field.column_name) for field in _SUBSCRIPTION),
+    ("redemptions", "used_user_id"),
+    ("top_ups", "amount"),
+)
+
+#: The same of the database that has the logs.
+DECISIVE_LOG_COLUMNS = (("logs", "token_id"), ("logs", "quota"))
 
 
 def _select_existing(columns: TableColumns, fields: Sequence[Field[Any]]) -> list[Any]:

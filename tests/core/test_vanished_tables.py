@@ -122,7 +122,12 @@ def test_a_table_of_figures_that_is_gone_is_503_until_it_is_back(
 
 @pytest.mark.parametrize(
     ("table", "column"),
-    [("tokens", "remain_quota"), ("tokens", "unlimited_quota"), ("users", "setting")],
+    [
+        ("tokens", "remain_quota"),
+        ("tokens", "unlimited_quota"),
+        ("users", "setting"),
+        ("user_subscriptions", "allow_wallet_overflow"),
+    ],
 )
 def test_a_column_of_figures_that_is_gone_is_503(newapi: Gateway, table: str, column: str) -> None:
     newapi.token(newapi.user())
