@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from billing.cli.common import command, print_result
+from billing.cli.common import command, open_database, print_result
 from billing.core import diagnostics
 from billing.core.credentials import find_token
 from billing.core.service import current_service
-from billing.errors import BillingError
+from billing.errors import BillingError, CommandError
 
 
 @click.command()
@@ -25,6 +25,8 @@ def check(token_id: int | None, from_stdin: bool, as_json: bool) -> None:
     service = current_service()
     try:
         report = diagnostics.inspect(service)
+        if service.database.peewee.is_wal_missing():
+            _set_wal(report)
         explained = None
         service.start_request()
         if from_stdin:
@@ -54,3 +56,12 @@ def check(token_id: int | None, from_stdin: bool, as_json: bool) -> None:
             click.echo(f"warning: {warning}", err=True)
     if report.warnings:
         click.get_current_context().exit(1)
+
+
+def _set_wal(report: diagnostics.Report) -> None:
+    """What every other command does as well to a restored backup, which is not in WAL mode."""
+    try:
+        with open_database():
+            pass
+    except CommandError as error:
+        report.warnings.append(f"readers wait for writers, since WAL mode cannot be set: {error}")

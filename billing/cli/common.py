@@ -60,7 +60,11 @@ def open_database(access: Access = "write") -> Iterator[Dialect]:
             database.peewee.connect()
             if access != "create":
                 schema.check_version(database.peewee)
-            yield database.peewee
+                database.peewee.enable_wal()
+            try:
+                yield database.peewee
+            finally:
+                database.peewee.empty_wal()
     except DatabaseError as error:
         if access == "create" and url.dialect == "sqlite" and not url.path.exists():
             raise CommandError(f"cannot make {url.path}: no such folder, or no right to") from error

@@ -157,11 +157,27 @@ def _check_settings(service: Service, columns: TableColumns, report: Report) -> 
     for table, column in (("tokens", "key"), ("logs", "created_at")):
         if columns.columns[table] and not _has_index(database, table, column):
             warn(f"{table} has no index that begins with {column}: reads will be slow")
+    report.warnings += [
+        f"others may read {path}: chmod 600 it" for path in database.peewee.readable_by_others()
+    ]
     if not service.attached:
         return
+    _check_tables(database, columns, warn)
     if database.call(lambda columns: columns.dialect.account_can_write()):
         warn("the account could write: give the service one that may only SELECT")
     _check_logs(service, columns, warn)
+
+
+def _check_tables(database: Database, columns: TableColumns, warn: Callable[[str], None]) -> None:
+    """Warn of tables that decide figures and are missing, by what else is there."""
+    expected = ["options", "redemptions"]
+    if columns.has("tokens", "allow_ips"):
+        expected.append("top_ups")
+    if "subscription_plans" in database.call(lambda columns: columns.dialect.get_tables()):
+        expected.append("user_subscriptions")
+    for table in expected:
+        if not columns.columns[table]:
+            warn(f"the database has no table {table}: figures are shown as if it were empty")
 
 
 def _check_logs(service: Service, columns: TableColumns, warn: Callable[[str], None]) -> None:
@@ -172,6 +188,9 @@ def _check_logs(service: Service, columns: TableColumns, warn: Callable[[str], N
     try:
         database.start_time_budget()
         if not elsewhere and not columns.columns["logs"]:
+            warn(
+                "the database has no table logs: daily costs are 500 unless LOG_DATABASE_URL is set"
+            )
             return
         if not database.table_columns().columns["logs"]:
             warn("LOG_DATABASE_URL names a database without logs: daily costs are 500")

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from flask import Flask, current_app
 
-from billing.core.gateway_options import settings_from_options
+from billing.core.gateway_options import deciding_keys, settings_from_options
 from billing.database.connection import Database
 from billing.database.queries import (
+    DECISIVE_COLUMNS,
+    DECISIVE_LOG_COLUMNS,
     TABLES,
     Queries,
     SubscriptionRow,
@@ -40,6 +42,8 @@ class Terms:
     options: Mapping[str, str]
     #: Options whose value counts as absent, and their texts.
     invalid_options: Mapping[str, str]
+    #: The keys of all rows that `options` and `invalid_options` came from.
+    option_keys: frozenset[str] = frozenset()
 
 
 class _ThreadTerms(threading.local):
@@ -63,6 +67,8 @@ class Service:
             settings.database_timeout,
             "attached" if self.attached else "read",
             tables=TABLES,
+            decisive=DECISIVE_COLUMNS
+            + (() if self._logs_are_elsewhere() else DECISIVE_LOG_COLUMNS),
             columns_ttl=settings.options_refresh if self.attached else float("inf"),
             verify=verify_attached if self.attached else verify_embedded,
             now=now,
@@ -120,13 +126,26 @@ class Service:
                 self._options_lock.release()
 
     def _read_options(self) -> Terms:
-        options = settings_from_options(self.queries.options())
+        """The terms by the options as they are now; the last ones while a row is missing.
+
+        Gateways change rows and remove none, so that a dump is being restored then.
+        """
+        rows = self.queries.options()
+        keys = deciding_keys(rows)
+        if missing := self._published.option_keys - keys:
+            log.warning(
+                "the gateway's options %s were there and are gone: the last values stay until they"
+                " are back or the service restarts",
+                ", ".join(sorted(missing)),
+            )
+            return self._published
+        options = settings_from_options(rows)
         settings, names = self._environment_settings.with_options(options)
         invalid = {name: options.pop(name) for name in names}
         for name, value in invalid.items():
             if self._published.invalid_options.get(name) != value:
                 log.warning("the gateway's option for %s is no number above 0: ignored", name)
-        return Terms(settings, _display_of(settings), options, invalid)
+        return Terms(settings, _display_of(settings), options, invalid, keys)
 
     def close(self) -> None:
         """Close this thread's connections."""
@@ -134,10 +153,13 @@ class Service:
         if self.log_database is not None:
             self.log_database.close()
 
+    def _logs_are_elsewhere(self) -> bool:
+        return self.attached and self._environment_settings.log_database_url is not None
+
     def _open_log_database(self) -> Database | None:
         settings = self._environment_settings
         url = settings.log_database_url
-        if url is None or not self.attached:
+        if url is None or not self._logs_are_elsewhere():
             return self.database
         if url.dialect == "clickhouse":
             return None
@@ -146,6 +168,7 @@ class Service:
             settings.database_timeout,
             "attached",
             tables=("logs",),
+            decisive=DECISIVE_LOG_COLUMNS,
             columns_ttl=settings.options_refresh,
             now=self._now,
         )

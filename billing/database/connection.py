@@ -6,10 +6,9 @@ connects before the first read, so that workers may fork freely.
 
 from __future__ import annotations
 
-import os
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -50,7 +49,7 @@ class Database:
 
     `timeout` is in seconds. The columns of `tables` are looked up by the first read, again every
     `columns_ttl` seconds, since the program that owns the database may be upgraded, and after an
-    error that no retry removes.
+    error that no retry removes. Pairs of a table and a column in `decisive` must stay once seen.
     `verify` raises for tables that are not to be served. `now` is the clock of `columns_ttl`.
     """
 
@@ -61,17 +60,20 @@ class Database:
         access: Access = "read",
         *,
         tables: Iterable[str] = (),
+        decisive: Iterable[tuple[str, str]] = (),
         columns_ttl: float = float("inf"),
         verify: Callable[[TableColumns], None] = lambda columns: None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url, self.timeout, self._attached = url, timeout, access == "attached"
         self._tables, self._verify = tuple(tables), verify
+        self._decisive = frozenset(decisive)
         self._columns_ttl, self._now = columns_ttl, now
-        self._path = str(url.path) if url.dialect == "sqlite" else ""
         self._thread = ThreadState(timeout if access in READ_ONLY else _WRITE_TIMEOUT)
         #: Shared by all threads; None when they must be looked up.
         self._columns: TableColumns | None = None
+        #: Those of `decisive` that were there at some time.
+        self._seen: set[tuple[str, str]] = set()
         self._breaker = CircuitBreaker(_BREAKER_OPEN_SECONDS, timeout + _BREAKER_OPEN_SECONDS)
         self.peewee: Dialect = dialect_for(url)(url, access, self._thread)
         self._errors = driver_errors(self.peewee)
@@ -136,15 +138,15 @@ class Database:
 
     def _ensure_connected(self) -> TableColumns:
         """Connect, or reconnect when the SQLite file was replaced or a better host is back."""
-        thread, file = self._thread, self._file_id()
+        thread = self._thread
         if not self.peewee.is_closed():
-            if file != thread.file:
+            if self.peewee.is_replaced():
                 self._columns = None
                 self.close()
             elif self.peewee.should_fail_back():
                 self.close()
         if self.peewee.is_closed():
-            thread.file, thread.connect_timeout = file, thread.seconds_left()
+            thread.connect_timeout = thread.seconds_left()
             before = time.monotonic()
             self.peewee.connect()
             thread.connect_seconds = time.monotonic() - before
@@ -170,18 +172,22 @@ class Database:
             self._now() + self._columns_ttl,
         )
         self._verify(columns)
+        self._refuse_vanished(found)
         self._columns = columns
         return columns
 
-    def _file_id(self) -> tuple[int, int] | None:
-        """Device and inode of the SQLite file that has our path now."""
-        if not self._path:
-            return None
-        try:
-            stat = os.stat(self._path)
-        except OSError:
-            return None
-        return stat.st_dev, stat.st_ino
+    def _refuse_vanished(self, found: Mapping[str, set[str]]) -> None:
+        """Raises DatabaseUnavailable while what was there before is missing: in a dump's midst.
+
+        Without it queries would count NULL or nothing where there are figures.
+        """
+        there = {(table, name) for table, name in self._decisive if name in found[table]}
+        for table, name in sorted(self._seen - there):
+            what = f"column {name} of {table}" if found[table] else f"table {table}"
+            raise DatabaseUnavailable(
+                f"{what} was there and is gone: bring it back, or restart to do without it"
+            )
+        self._seen |= there
 
     def _on_error(self, error: Exception, heavy: bool) -> None:
         """Drop the connection; raise unless another attempt may do better."""

@@ -120,6 +120,24 @@ _USER = tuple(getattr(GatewayUser, name) for name in UserRow._fields)
 _TOKEN = tuple(getattr(GatewayToken, name) for name in TokenRow._fields[:-1])
 _SUBSCRIPTION = tuple(getattr(UserSubscription, name) for name in SubscriptionRow._fields)
 
+#: Tables with columns whose absence a query takes for NULL or for no rows. Allow-lists are not
+#: among them: an upgrade of a gateway moves them to another column.
+DECISIVE_COLUMNS = (
+    *(("users", name) for name in UserRow._fields),
+    *(
+        ("tokens", name)
+        for name in TokenRow._fields
+        if name not in ("name", "allow_ips", "subnet", "user")
+    ),
+    ("options", "key"),
+    *(("user_subscriptions", field.column_name) for field in _SUBSCRIPTION),
+    ("redemptions", "used_user_id"),
+    ("top_ups", "amount"),
+)
+
+#: The same of the database that has the logs.
+DECISIVE_LOG_COLUMNS = (("logs", "token_id"), ("logs", "quota"))
+
 
 def _select_existing(columns: TableColumns, fields: Sequence[Field[Any]]) -> list[Any]:
     """The fields, NULL for each whose column this version of the gateway lacks."""

@@ -192,7 +192,7 @@ def test_a_later_read_is_ended_by_the_server_when_the_budget_is(
 ) -> None:
     server: MariaDB = request.getfixturevalue(kind)
     told = {"mariadb": "max_statement_time exceeded", "mysql": "maximum statement"}[kind]
-    messages = []
+    messages: list[str] = []
     # On a busy machine the server may come too late, and the driver's own limit ends the read.
     while len(messages) < 5 and not any(told in message for message in messages):
         with (

@@ -14,6 +14,7 @@ import peewee
 from billing.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
+    from billing.database.dialects.sqlite_file import FileState
     from config import DatabaseURL
 
 #: "attached" reads another program's database and "read" our own; "write" is for commands,
@@ -46,8 +47,11 @@ class ThreadState(threading.local):
         #: The MySQL host that the thread is connected to, and which of the two servers it is.
         self.host = ("", 0)
         self.is_mariadb = False
-        #: Device and inode of the SQLite file that is open.
-        self.file: tuple[int, int] | None = None
+        #: What the open SQLite file was like when it was opened, and its change counter.
+        self.file: FileState | None = None
+        self.change_counter = b""
+        #: When no change that hides behind the file's time can follow; 0 once that is over.
+        self.file_settles_at = 0.0
         #: Whether the thread had a connection before.
         self.has_connected = False
         #: Dropped with the connection, or by the thread's end; `count_close` is called then, once.
@@ -170,6 +174,10 @@ class Dialect(peewee.Database):
         """Whether a host that comes before this thread's may be usable again."""
         return False
 
+    def is_replaced(self) -> bool:
+        """Whether the address leads to another file than the one that this thread has open."""
+        return False
+
     # Reading within a time budget.
 
     def begin_statement(self, sql: str) -> str:
@@ -237,6 +245,17 @@ class Dialect(peewee.Database):
 
     def enable_wal(self) -> None:
         """Let readers go on beside a writer, where that is a setting of the database."""
+
+    def is_wal_missing(self) -> bool:
+        """Whether readers wait for a writer because WAL mode is not set."""
+        return False
+
+    def empty_wal(self) -> None:
+        """After a command has written: leave nothing outside the database's main file."""
+
+    def readable_by_others(self) -> list[str]:
+        """The database's files that more people may read than their owner."""
+        return []
 
     def backup_to(self, path: Path) -> None:
         """Write a consistent copy to `path`, an empty file of ours; only without a BACKUP_TOOL.
