@@ -132,7 +132,8 @@ def test_every_fault_befalls_the_database_of_threaded_servers(
                     time.sleep(FAULT)
                     over = time.monotonic()
                 with ThreadPoolExecutor(len(loads)) as pool:
-                    list(pool.map(BackgroundLoad.recovered, loads))
+                    recoveries = [pool.submit(load.recovered) for load in loads]
+                assert [each.exception() for each in recoveries] == [None] * 2, name
                 # Fault and end take a moment to be noticed.
                 drill.phases.append(Phase(name, begun + LONGEST, over - LONGEST, {status}))
                 # What came before this end is judged by the next alone.
