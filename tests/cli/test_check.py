@@ -159,3 +159,25 @@ def test_logs_that_cannot_be_reached_are_a_warning(newapi: Gateway) -> None:
 
     assert status == 1
     assert any("daily costs are 503" in warning for warning in report["warnings"])
+
+
+def test_a_token_with_too_long_an_allow_list_is_named(gateway: Gateway) -> None:
+    column, separator = ("subnet", ",") if gateway.flavour == "oneapi" else ("allow_ips", "\n")
+    if gateway.kind == "mysql":
+        # The stand-in's column is too short for such a list.
+        gateway.execute(f'ALTER TABLE "tokens" MODIFY "{column}" longtext')
+    right, wrong = (separator.join(["10.0.0.0/8"] * count) for count in (200, 201))
+    longest = gateway.token(gateway.user(), key="Longest", **{column: right})
+
+    _, report = check(gateway.app(), "--token-id", str(longest))
+    too_long = gateway.token(1, key="TooLong", **{column: wrong})
+    status, warned = check(gateway.app(), "--token-id", str(too_long))
+
+    assert report["token"]["answer"] == "200"
+    assert not [warning for warning in report["warnings"] if "allow-list" in warning]
+    assert status == 1
+    assert (
+        "tokens whose allow-list is too long and allows no address: 1,"
+        f" the first is {too_long} (at most 200 networks, 10000 characters)"
+    ) in warned["warnings"]
+    assert warned["token"]["answer"] == "403 ip_not_allowed"
