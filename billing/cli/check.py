@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from billing.cli.common import command, print_result
+from billing.cli.common import command
+from billing.cli.output import print_result, print_warning
 from billing.core import diagnostics
 from billing.core.credentials import find_token
 from billing.core.service import current_service
@@ -35,7 +36,7 @@ def check(token_id: int | None, from_stdin: bool, as_json: bool) -> None:
     except BillingError as error:
         if as_json:
             print_result({"serves": False, "error": str(error)}, True)
-        click.echo(f"cannot serve: {error}", err=True)
+        print_warning(f"cannot serve: {error}")
         click.get_current_context().exit(2)
     finally:
         service.close()
@@ -51,6 +52,6 @@ def check(token_id: int | None, from_stdin: bool, as_json: bool) -> None:
             click.echo()
             print_result(explained, False)
         for warning in report.warnings:
-            click.echo(f"warning: {warning}", err=True)
+            print_warning(f"warning: {warning}")
     if report.warnings:
         click.get_current_context().exit(1)

@@ -11,7 +11,8 @@ from typing import BinaryIO
 
 import click
 
-from billing.cli.common import command, open_database, print_result
+from billing.cli.common import command, open_database
+from billing.cli.output import print_result, print_warning
 from billing.core import recording
 from billing.core.recording import RecordResult
 from billing.core.service import current_service
@@ -48,7 +49,7 @@ def import_lines(file: BinaryIO, as_json: bool) -> None:
         print_result({"recorded": total.recorded, "skipped": total.skipped, "bad": bad}, True)
     else:
         for line, reason in total.bad:
-            click.echo(f"line {line}: {reason}", err=True)
+            print_warning(f"line {line}: {reason}")
         counts = {"recorded": total.recorded, "skipped": total.skipped, "bad": len(total.bad)}
         print_result(counts, False)
     if stopped:
