@@ -9,7 +9,7 @@ import click
 from billing.cli.common import command
 from billing.cli.output import print_result, print_warning
 from billing.core import diagnostics
-from billing.core.credentials import find_token
+from billing.core.credentials import find_token, strip_bearer
 from billing.core.service import current_service
 from billing.errors import BillingError
 
@@ -29,7 +29,7 @@ def check(token_id: int | None, from_stdin: bool, as_json: bool) -> None:
         explained = None
         service.start_request()
         if from_stdin:
-            key = sys.stdin.readline().strip()
+            key = strip_bearer(sys.stdin.readline().strip())
             explained = diagnostics.explain(service, find_token(service, key))
         elif token_id is not None:
             explained = diagnostics.explain(service, service.queries.token_of_id(token_id))

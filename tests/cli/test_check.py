@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.application import Billing
-from tests.support.gateways import KEY, Gateway
+from tests.support.gateways import KEY, Gateway, open_gateway
 
 
 def check(app: Any, *arguments: str, **more: Any) -> tuple[int, dict[str, Any]]:
     result = app.test_cli_runner().invoke(args=["check", "--json", *arguments], **more)
     return result.exit_code, json.loads(result.stdout)
+
+
+@pytest.fixture
+def sqlite_newapi(request: pytest.FixtureRequest) -> Iterator[Gateway]:
+    with open_gateway(request, "newapi", "sqlite") as gateway:
+        yield gateway
 
 
 FLAVOURS = {
@@ -101,6 +108,17 @@ def test_it_explains_a_token(
     assert (by_id["token"]["answer"], by_id["token"]["why"]) == (answer, why)
     assert by_key["token"] == by_id["token"]
     assert KEY not in json.dumps(by_key)
+
+
+@pytest.mark.parametrize("typed", [f"Bearer sk-{KEY}", f"bearer\t{KEY}", f"  Bearer   sk-{KEY} "])
+def test_a_key_is_taken_in_the_spellings_that_the_service_takes(
+    sqlite_newapi: Gateway, typed: str
+) -> None:
+    sqlite_newapi.token(sqlite_newapi.user())
+
+    _, report = check(sqlite_newapi.app(), "--key", input=f"{typed}\n")
+
+    assert report["token"]["answer"] == "200"
 
 
 def test_an_unknown_key_is_explained(newapi: Gateway) -> None:
