@@ -86,6 +86,8 @@ def _from_logs(
         owner_columns, owner = (Log.token_id,), (token.id,)
     else:
         # one-api's logs know a token by its name alone.
+        if "\ufffd" in (token.name or ""):
+            raise DatabaseMisconfigured(f"the name of token {token.id} is not UTF-8: rename it")
         owner_columns = (Log.user_id, Log.token_name)
         owner = (user.id, token.name or "")
     values = (*owner, start, end, *owner[1:])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import peewee
 
@@ -36,6 +37,10 @@ SELECT entry.name, field.name FROM sqlite_master AS entry
 JOIN pragma_table_info(entry.name) AS field
 WHERE entry.name IN (SELECT value FROM json_each(?))
 """
+
+
+def _decode(text: bytes) -> str:
+    return text.decode(errors="replace")
 
 
 class SQLite(Dialect, peewee.SqliteDatabase):
@@ -75,7 +80,26 @@ class SQLite(Dialect, peewee.SqliteDatabase):
         if self._access in READ_ONLY:
             connection.execute("PRAGMA query_only = 1").close()
             connection.set_progress_handler(self._is_overdue, _PROGRESS_INTERVAL)
+        else:
+            connection.text_factory = _decode
         return connection
+
+    def fetch_all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Text that is not UTF-8 is read with U+FFFD in it.
+
+        By a second attempt: a decoder of ours would make every read slower.
+        """
+        try:
+            return super().fetch_all(sql, *parameters)
+        except (peewee.OperationalError, sqlite3.OperationalError) as error:
+            if not str(error).startswith("Could not decode"):
+                raise
+        connection = self.connection()
+        connection.text_factory = _decode
+        try:
+            return super().fetch_all(sql, *parameters)
+        finally:
+            connection.text_factory = str
 
     def begin_statement(self, sql: str) -> str:
         thread = self._thread
@@ -112,6 +136,12 @@ class SQLite(Dialect, peewee.SqliteDatabase):
     @classmethod
     def is_missing_table(cls, error: Exception) -> bool:
         return str(error).startswith("no such table")
+
+    @classmethod
+    def error_text(cls, error: Exception) -> str:
+        text = super().error_text(error)
+        # The rest is the column's text, a user's settings and their secrets say.
+        return re.sub("(Could not decode to UTF-8).*", r"\1", text)
 
     def enable_wal(self) -> None:
         """Set WAL mode, which the file remembers."""
