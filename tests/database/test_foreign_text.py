@@ -113,19 +113,19 @@ def test_the_next_read_decodes_at_full_speed_again(sqlite_gateway: Gateway) -> N
     [
         (
             pymysql.IntegrityError(1062, "Duplicate entry 'hush' for key 'tokens.key'"),
-            "1062 Duplicate entry '…'",
+            "(1062, Duplicate entry '…')",
         ),
         (
             pymysql.DataError(1366, "Incorrect string value: 'hush' for column 'a'"),
-            "1366 Incorrect string value: '…'",
+            "(1366, Incorrect string value: '…')",
         ),
         (
             pymysql.ProgrammingError(1064, "syntax error near 'hush'' AND \"hush\"'"),
-            "1064 syntax error near '…'",
+            "(1064, syntax error near '…')",
         ),
         (
             pymysql.OperationalError(1205, "Lock wait timeout exceeded"),
-            "1205 Lock wait timeout exceeded",
+            "(1205, Lock wait timeout exceeded)",
         ),
         (
             pymysql.OperationalError(1045, "Access denied for user 'u'@'h'"),
