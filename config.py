@@ -112,6 +112,8 @@ def _postgresql(text: str) -> DatabaseURL:
     for host in where.split(","):
         _host_port(host)
     known = [pair for pair in parse_qsl(parts.query) if pair[0] in _LIBPQ]
+    for host in dict(known).get("host", "").split(","):
+        check_host(host)
     query = f"?{urlencode(known)}" if known else ""
     dsn = f"postgresql://{parts.netloc}{parts.path}{query}"
     return DatabaseURL("postgresql", dsn=dsn, ssl=_libpq_tls(parts.query))
@@ -221,7 +223,17 @@ def _mysql_tls(options: Mapping[str, str]) -> Any:
 
 def _host_port(text: str) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
-    return unquote(parts.hostname or "127.0.0.1"), parts.port or 3306
+    return check_host(unquote(parts.hostname or "127.0.0.1")), parts.port or 3306
+
+
+def check_host(host: str) -> str:
+    """`host` if it can be looked up. A path is a folder of unix sockets."""
+    try:
+        if not host.startswith("/"):
+            host.encode("idna")
+    except UnicodeError as error:
+        raise InvalidValue("names a host that is no host name") from error
+    return host
 
 
 def _go_dsn(text: str) -> DatabaseURL:
@@ -337,8 +349,12 @@ def rate_limit(text: str) -> RateLimit | None:
 
 
 def rate_limit_storage(text: str) -> str:
-    if text != "memory" and not (re.match("rediss?://", text) and urlsplit(text).hostname):
+    if text == "memory":
+        return text
+    host = urlsplit(text).hostname
+    if not re.match("rediss?://", text) or not host:
         raise ValueError
+    check_host(host)
     return text
 
 

@@ -41,6 +41,12 @@ for name in ("gunicorn.error", "gunicorn.access"):
     log.filters[:] = [redact]
 
 loglevel = settings.log_level.lower()
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    """In place of gunicorn's own, which logs the path at DEBUG: it may hold a misplaced key."""
+
+
 if settings.log_format == "json":
     # The service writes a line of its own for each request.
     accesslog = None

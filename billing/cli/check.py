@@ -6,9 +6,10 @@ import sys
 
 import click
 
-from billing.cli.common import command, open_database, print_result
+from billing.cli.common import command, open_database
+from billing.cli.output import print_result, print_warning
 from billing.core import diagnostics
-from billing.core.credentials import find_token
+from billing.core.credentials import find_token, strip_bearer
 from billing.core.service import current_service
 from billing.errors import BillingError, CommandError
 
@@ -30,14 +31,14 @@ def check(token_id: int | None, from_stdin: bool, as_json: bool) -> None:
         explained = None
         service.start_request()
         if from_stdin:
-            key = sys.stdin.readline().strip()
+            key = strip_bearer(sys.stdin.readline().strip())
             explained = diagnostics.explain(service, find_token(service, key))
         elif token_id is not None:
             explained = diagnostics.explain(service, service.queries.token_of_id(token_id))
     except BillingError as error:
         if as_json:
             print_result({"serves": False, "error": str(error)}, True)
-        click.echo(f"cannot serve: {error}", err=True)
+        print_warning(f"cannot serve: {error}")
         click.get_current_context().exit(2)
     finally:
         service.close()
@@ -53,7 +54,7 @@ def check(token_id: int | None, from_stdin: bool, as_json: bool) -> None:
             click.echo()
             print_result(explained, False)
         for warning in report.warnings:
-            click.echo(f"warning: {warning}", err=True)
+            print_warning(f"warning: {warning}")
     if report.warnings:
         click.get_current_context().exit(1)
 

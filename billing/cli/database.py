@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from billing.cli.common import command, open_database, print_result
+from billing.cli.common import command, open_database
+from billing.cli.output import print_result
 from billing.core import accounts
 from billing.core.service import current_service
 from billing.database import restore as restoring

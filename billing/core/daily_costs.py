@@ -18,7 +18,7 @@ from billing.database.columns import PLACEHOLDER, QueryBuilder, TableColumns
 from billing.database.connection import Database
 from billing.database.models import LOG_CONSUME, LOG_REFUND, Log, QuotaData
 from billing.database.queries import TokenRow, UserRow
-from billing.errors import UnsupportedLogs
+from billing.errors import DatabaseMisconfigured, UnsupportedLogs
 
 DAY, _HOUR = 86400, 3600
 
@@ -172,6 +172,8 @@ def _from_logs(
         owner_columns, owner = (Log.token_id,), (token.id,)
     else:
         # one-api's logs know a token by its name alone.
+        if "\ufffd" in (token.name or ""):
+            raise DatabaseMisconfigured(f"the name of token {token.id} is not UTF-8: rename it")
         owner_columns = (Log.user_id, Log.token_name)
         owner = (user.id, token.name or "")
     values = (*owner, start, end, *owner[1:])

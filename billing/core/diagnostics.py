@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -14,8 +15,14 @@ from billing.core.logs_since import first_use, lacks_rows_before
 from billing.core.service import Service
 from billing.database.columns import QueryBuilder, TableColumns
 from billing.database.connection import Database
-from billing.database.models import READABLE_STATUSES, GatewayToken, GatewayUser
-from billing.database.queries import TokenRow
+from billing.database.models import (
+    ALLOW_LIST_LENGTH,
+    ALLOW_LIST_NETWORKS,
+    READABLE_STATUSES,
+    GatewayToken,
+    GatewayUser,
+)
+from billing.database.queries import TokenRow, tokens_with_long_allow_lists
 from billing.errors import BillingError, DatabaseUnavailable
 
 #: A replica's lag, in seconds, above which its figures are worth a warning.
@@ -154,6 +161,7 @@ def _check_settings(service: Service, columns: TableColumns, report: Report) -> 
     if abs(skew) > MAX_CLOCK_SKEW:
         warn(f"the database's clock is {skew:+.0f} s off ours: expiry is judged by ours")
     _check_replica(database, report)
+    _check_allow_lists(database, warn)
     for table, column in (("tokens", "key"), ("logs", "created_at")):
         if columns.columns[table] and not _has_index(database, table, column):
             warn(f"{table} has no index that begins with {column}: reads will be slow")
@@ -178,6 +186,20 @@ def _check_tables(database: Database, columns: TableColumns, warn: Callable[[str
     for table in expected:
         if not columns.columns[table]:
             warn(f"the database has no table {table}: figures are shown as if it were empty")
+
+
+def _check_allow_lists(database: Database, warn: Callable[[str], None]) -> None:
+    database.start_time_budget()
+    # In a large table the search may take longer than a read may last.
+    with suppress(DatabaseUnavailable):
+        ((count, first_id),) = database.fetch(tokens_with_long_allow_lists, heavy=True)
+        if count:
+            warn(
+                f"tokens whose allow-list is too long and allows no address: {count},"
+                f" the first is {first_id} (at most {ALLOW_LIST_NETWORKS} networks,"
+                f" {ALLOW_LIST_LENGTH} characters)"
+            )
+    database.start_time_budget()
 
 
 def _check_logs(service: Service, columns: TableColumns, warn: Callable[[str], None]) -> None:
@@ -243,6 +265,9 @@ def explain(service: Service, token: TokenRow | None) -> dict[str, Any]:
     if token.user is None or not token.user.enabled:
         why = "its user is switched off, deleted or missing"
         return {**facts, "answer": "403 user_disabled", "why": why}
+    if token.allow_list_is_too_long:
+        why = "its allow-list is too long: it allows no address"
+        return {**facts, "answer": "403 ip_not_allowed", "why": why}
     balance, expires_at = service.visible_balance(token.user, token)
     scope = "token" if service.token_in_scope(token) else "account"
     now = int(time.time())

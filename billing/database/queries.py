@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from peewee import JOIN, SQL, Field, Query, Select
+from peewee import JOIN, SQL, Field, Node, Query, Select, fn
 
 from billing.database.columns import PLACEHOLDER, TableColumns
 from billing.database.connection import Database
 from billing.database.models import (
+    ALLOW_LIST_LENGTH,
+    ALLOW_LIST_NETWORKS,
     ENABLED,
     SCHEMA_TABLE,
     GatewayToken,
@@ -93,6 +95,18 @@ class TokenRow(NamedTuple):
         unlimited = self.unlimited_quota in (1, "1", "true", "t")
         return Balance(int(self.remain_quota or 0), int(self.used_quota or 0), unlimited)
 
+    @property
+    def allow_list_is_too_long(self) -> bool:
+        """Whether an allow-list has more characters or networks than are read."""
+        return _is_too_long(self.allow_ips, "\n") or _is_too_long(self.subnet, ",")
+
+
+def _is_too_long(allow_list: str | None, separator: str) -> bool:
+    if not allow_list:
+        return False
+    networks = allow_list.count(separator) + 1
+    return len(allow_list) > ALLOW_LIST_LENGTH or networks > ALLOW_LIST_NETWORKS
+
 
 class SubscriptionRow(NamedTuple):
     """A subscription that is active now, in quota units and unix seconds."""
@@ -137,14 +151,24 @@ DECISIVE_COLUMNS = (
 
 #: The same of the database that has the logs.
 DECISIVE_LOG_COLUMNS = (("logs", "token_id"), ("logs", "quota"))
+_ALLOW_LISTS = {"allow_ips", "subnet"}
 
 
 def _select_existing(columns: TableColumns, fields: Sequence[Field[Any]]) -> list[Any]:
     """The fields, NULL for each whose column this version of the gateway lacks."""
     return [
-        field if columns.has(field.model._meta.table_name, field.column_name) else SQL("NULL")
+        _bounded(field)
+        if columns.has(field.model._meta.table_name, field.column_name)
+        else SQL("NULL")
         for field in fields
     ]
+
+
+def _bounded(field: Field[Any]) -> Node:
+    """The column; of an allow-list no more than shows that it is too long."""
+    if field.column_name not in _ALLOW_LISTS:
+        return field
+    return fn.SUBSTR(field, SQL("1"), SQL(str(ALLOW_LIST_LENGTH + 1)))
 
 
 def _tokens(columns: TableColumns) -> Select:
@@ -175,6 +199,20 @@ def user_by_name(columns: TableColumns) -> Query:
     return GatewayUser.select(*_select_existing(columns, _USER)).where(
         GatewayUser.username == PLACEHOLDER
     )
+
+
+def tokens_with_long_allow_lists(columns: TableColumns) -> Query:
+    """How many, and the first one's id; in bytes where LENGTH counts those."""
+    too_long: Any = SQL("1 = 0")
+    for field, separator in ((GatewayToken.allow_ips, "\n"), (GatewayToken.subnet, ",")):
+        if columns.has("tokens", field.column_name):
+            length = fn.LENGTH(field)
+            separators = length - fn.LENGTH(fn.REPLACE(field, separator, ""))
+            is_too_long = (length > ALLOW_LIST_LENGTH) | (separators >= ALLOW_LIST_NETWORKS)
+            too_long = is_too_long | too_long
+    if columns.has("tokens", "deleted_at"):
+        too_long &= GatewayToken.deleted_at.is_null()
+    return GatewayToken.select(fn.COUNT(SQL("1")), fn.MIN(GatewayToken.id)).where(too_long)
 
 
 def any_token(columns: TableColumns) -> Query:

@@ -81,6 +81,18 @@ def test_the_log_holds_no_key_no_access_token_and_no_password(
     assert not [line for line in server.log.splitlines() if any(word in line for word in hidden)]
 
 
+def test_no_level_logs_a_path_that_is_none_of_ours(
+    sqlite_billing: Billing, gunicorn: Callable[..., Gunicorn]
+) -> None:
+    server = gunicorn({**sqlite_billing.env, "LOG_LEVEL": "DEBUG"})
+
+    ask(server.url, "/sh0rt-s3cr3t")
+    server.close()
+
+    assert '"GET other" 404' in server.log
+    assert "s3cr3t" not in server.log
+
+
 def test_a_worker_that_is_stopped_amid_a_request_logs_no_query(
     mariadb: MariaDB, gunicorn: Callable[..., Gunicorn]
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.panel.conftest import DAY, Panel
+from tests.support.hostile_names import CSV_CELLS
 from tests.support.site import Site
 
 #: A Thursday, the last day of a month of 31 days: 2026-12-31, 15:00 UTC.
@@ -129,9 +130,13 @@ def test_the_csv_quotes_cells_and_computes_none(call: Call) -> None:
         '1970-01-02,"a,b",0.1\r\n'
         '1970-01-02,"say ""x""",0.001\r\n'
         "1970-01-02,'+1,0.2\r\n"
-        '1970-01-02,"two\nlines",1e-9\r\n'
+        "1970-01-02,two?lines,1e-9\r\n"
     )
     assert call("daily", "csvText", [], None) == "\ufeffday,model,cost\r\n"
+
+
+def test_no_name_is_a_formula_or_a_control_sequence_in_a_csv_file(call: Call) -> None:
+    assert {name: call("daily", "csvCell", name) for name in CSV_CELLS} == CSV_CELLS
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,28 @@ def test_an_unknown_parameter_of_a_mysql_address_is_refused() -> None:
     )
 
 
+@pytest.mark.parametrize("host", ["10.0.0..5", ".db", "h" * 64])
+def test_a_host_that_is_no_name_is_refused_in_one_line(host: str) -> None:
+    addresses = {
+        "DATABASE_URL": f"mysql://u:hunter2@{host}/d",
+        "LOG_DATABASE_URL": f"u:hunter2@tcp({host}:3306)/d",
+        "RATE_LIMIT_STORAGE": f"redis://:hunter2@{host}",
+    }
+    postgresql = [f"postgresql://u:hunter2@h,{host}/d", f"postgresql:///d?host={host}"]
+
+    assert lines(addresses) == [f"{name} names a host that is no host name" for name in addresses]
+    for url in postgresql:
+        said = lines({"BILLING_MODE": "attached", "DATABASE_URL": url})
+        assert said == ["DATABASE_URL names a host that is no host name"]
+
+
+def test_a_folder_of_unix_sockets_is_no_host_name_and_is_taken() -> None:
+    folder = "/var/run/" + "long" * 20
+
+    for url in (f"postgresql:///d?host={folder}", f"postgresql://{folder.replace('/', '%2F')}/d"):
+        assert Settings.from_env({"BILLING_MODE": "attached", "DATABASE_URL": url})
+
+
 def test_all_bad_values_are_reported_together() -> None:
     said = lines({"PORT": "no", "LOG_LEVEL": "no", "DATABASE_URL": "no", "BILLING_SCOPE": "token"})
 

@@ -165,6 +165,11 @@ class Dialect(peewee.Database):
         """Whether the statement named a table that is not there."""
         return False
 
+    @classmethod
+    def error_text(cls, error: Exception) -> str:
+        """What the driver says, in one line, without anything that rows or parameters hold."""
+        return " ".join(str(error).split())
+
     # Several hosts in one address.
 
     def mark_host_failed(self, error: Exception) -> None:

@@ -46,6 +46,11 @@ def error_code(error: Exception) -> int | None:
     return code if isinstance(code, int) else None
 
 
+def without_quoted(text: str) -> str:
+    """`text` without all from its first quotation mark to its last."""
+    return re.sub("""['"`].*['"`]""", "'…'", text, flags=re.DOTALL)
+
+
 class _BoundedConnection(pymysql.Connection):  # type: ignore[misc]
     """A connection whose `connect_timeout` bounds all steps of connecting together."""
 
@@ -100,6 +105,13 @@ class MySQL(Dialect, peewee.MySQLDatabase):
 
     #: A deadlock, a lock waited for too long.
     _LOST_RACE_CODES = frozenset({1213, 1205})
+
+    #: Errors that quote names of databases, tables, columns and accounts alone. Others may quote
+    #: what a row holds, or the statement, which holds the parameters. From 2000 on they are the
+    #: client's own.
+    _QUOTES_NAMES_CODES = frozenset(
+        {1044, 1045, 1046, 1049, 1054, 1130, 1142, 1143, 1146, 1227, 1290, 1370}
+    )
 
     #: Failures of the statement, which say nothing against the host.
     _NOT_A_HOST_FAILURE = _STATEMENT_TIMEOUT_CODES | _LOST_RACE_CODES
@@ -264,6 +276,13 @@ class MySQL(Dialect, peewee.MySQLDatabase):
     def is_missing_table(cls, error: Exception) -> bool:
         return error_code(error) == 1146
 
+    @classmethod
+    def error_text(cls, error: Exception) -> str:
+        code = error_code(error)
+        if code is not None and (code in cls._QUOTES_NAMES_CODES or code >= 2000):
+            return super().error_text(error)
+        return "({})".format(", ".join(without_quoted(str(part)) for part in error.args))
+
     @staticmethod
     def utc_day(time: peewee.Field[Any]) -> peewee.Node:
         return peewee.NodeList((time, peewee.SQL("DIV 86400")))
@@ -320,6 +339,8 @@ class MySQL(Dialect, peewee.MySQLDatabase):
         if (status["IO_Running"], status["SQL_Running"]) == ("Yes", "Yes"):
             return ReplicaStatus(status["Seconds_Behind"])
         reason = status["Last_SQL_Error"] or status["Last_IO_Error"] or "it is stopped"
+        # It may quote the row, or the statement, that could not be applied.
+        reason = without_quoted(reason)
         return ReplicaStatus(None, False, f"replication is not running: {reason}")
 
     def _show_replica_status(self) -> dict[str, Any] | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import peewee
 
@@ -61,6 +62,10 @@ SELECT entry.name, field.name FROM sqlite_master AS entry
 JOIN pragma_table_info(entry.name) AS field
 WHERE entry.name IN (SELECT value FROM json_each(?))
 """
+
+
+def _decode(text: bytes) -> str:
+    return text.decode(errors="replace")
 
 
 class SQLite(Dialect, peewee.SqliteDatabase):
@@ -125,11 +130,30 @@ class SQLite(Dialect, peewee.SqliteDatabase):
                 connection.execute("PRAGMA query_only = 1").close()
                 thread.statement_started_at = time.monotonic()
                 connection.set_progress_handler(self._is_overdue, _PROGRESS_INTERVAL)
+            else:
+                connection.text_factory = _decode
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").close()
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def fetch_all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Text that is not UTF-8 is read with U+FFFD in it.
+
+        By a second attempt: a decoder of ours would make every read slower.
+        """
+        try:
+            return super().fetch_all(sql, *parameters)
+        except (peewee.OperationalError, sqlite3.OperationalError) as error:
+            if not str(error).startswith("Could not decode"):
+                raise
+        connection = self.connection()
+        connection.text_factory = _decode
+        try:
+            return super().fetch_all(sql, *parameters)
+        finally:
+            connection.text_factory = str
 
     def _side_files_are_wrong(self) -> bool:
         """Whether `_check_side_files` may have something to do; looked at without a lock."""
@@ -230,6 +254,12 @@ class SQLite(Dialect, peewee.SqliteDatabase):
 
     def is_wal_missing(self) -> bool:
         return self._access != "attached" and has_no_wal(self._file.header())
+
+    @classmethod
+    def error_text(cls, error: Exception) -> str:
+        text = super().error_text(error)
+        # The rest is the column's text, a user's settings and their secrets say.
+        return re.sub("(Could not decode to UTF-8).*", r"\1", text)
 
     def enable_wal(self) -> None:
         """Set WAL mode, which the file remembers."""
