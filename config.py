@@ -46,9 +46,17 @@ class DatabaseURL:
     user: str = ""
     password: str = field(default="", repr=False)
     unix_socket: str = ""
-    ssl: str = ""
+    ssl: Literal["", "skip-verify", "verify-ca", "verify"] = ""
     ssl_ca: str = ""
     driver: str = ""
+
+    @property
+    def tls(self) -> str:
+        """What TLS must prove: nothing (`skip-verify`), who signed, or the name too (`verify`).
+
+        Empty when the address asks for no TLS.
+        """
+        return self.ssl or ("verify" if self.ssl_ca else "")
 
 
 def database_url(text: str) -> DatabaseURL:
@@ -58,12 +66,16 @@ def database_url(text: str) -> DatabaseURL:
         return _go_dsn(text)
     if "#" in text:
         raise InvalidValue("has a #: write it as %23 in a user name or password")
-    if scheme in ("postgres", "postgresql"):
+    if scheme.startswith("jdbc:"):
+        raise InvalidValue("is a JDBC address: write mysql://… or postgresql://…, without jdbc:")
+    # SQLAlchemy names a driver behind a +.
+    name, _, driver = scheme.partition("+")
+    if name in ("postgres", "postgresql"):
         return _postgresql(text)
     if scheme == "sqlite":
         return _sqlite(text)
-    if scheme == "mysql":
-        return _mysql(text)
+    if name in ("mysql", "mysql2", "mariadb"):
+        return _mysql(text, "pymysql" if driver == "pymysql" else "")
     raise ValueError
 
 
@@ -100,25 +112,59 @@ def _postgresql(text: str) -> DatabaseURL:
     for host in where.split(","):
         _host_port(host)
     known = [pair for pair in parse_qsl(parts.query) if pair[0] in _LIBPQ]
+    for host in dict(known).get("host", "").split(","):
+        check_host(host)
     query = f"?{urlencode(known)}" if known else ""
-    return DatabaseURL("postgresql", dsn=f"postgresql://{parts.netloc}{parts.path}{query}")
+    dsn = f"postgresql://{parts.netloc}{parts.path}{query}"
+    return DatabaseURL("postgresql", dsn=dsn, ssl=_libpq_tls(parts.query))
 
 
-_LIBPQ = {
-    *("host", "port", "user", "password", "target_session_attrs"),
-    *("sslmode", "sslrootcert", "sslcert", "sslkey"),
+_LIBPQ_TLS = {"sslmode", "sslrootcert", "sslcert", "sslkey", "channel_binding"}
+_LIBPQ = {"host", "port", "user", "password", "target_session_attrs", *_LIBPQ_TLS}
+
+
+def _libpq_tls(query: str) -> Any:
+    """What libpq checks of the server. Another driver's word for it must not be left out."""
+    options = dict(parse_qsl(query))
+    mode = options.get("sslmode", "prefer")
+    others = {name for name in options if name.lower().startswith("ssl")} - _LIBPQ_TLS
+    if others or mode not in {"allow", "prefer", *_SSL_MODES}:
+        raise InvalidValue(
+            "takes for TLS only sslmode (disable, allow, prefer, require, verify-ca or "
+            "verify-full), sslrootcert, sslcert, sslkey and channel_binding"
+        )
+    if options.get("sslrootcert") == "system":
+        return "verify"
+    return _tls_of_mode(mode, bool(options.get("sslrootcert")))
+
+
+#: `sslmode` in libpq's words, and the same in MySQL's.
+_SSL_MODES = {
+    "disable": "",
+    "require": "skip-verify",
+    "verify-ca": "verify-ca",
+    "verify-full": "verify",
+}
+_MYSQL_SSL_MODES = {
+    "disabled": "disable",
+    "required": "require",
+    "verify_ca": "verify-ca",
+    "verify_identity": "verify-full",
 }
 
 
-def _mysql(text: str) -> DatabaseURL:
+def _tls_of_mode(mode: str, has_authority: bool) -> Any:
+    """As libpq has it, an authority's certificate makes `require` check who signed."""
+    tls = _SSL_MODES.get(mode, "")
+    return "verify-ca" if tls == "skip-verify" and has_authority else tls
+
+
+def _mysql(text: str, driver: str) -> DatabaseURL:
     parts = urlsplit(text)
     (host, port), *fallbacks = map(_host_port, parts.netloc.rpartition("@")[2].split(","))
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    ssl = {"": "", "false": "", "true": "verify", "skip-verify": "skip-verify"}
+    options = _mysql_options(parts.query)
     if not parts.path.strip("/"):
         raise ValueError
-    if options.keys() - {"unix_socket", "ssl", "ssl_ca", "driver"}:
-        raise InvalidValue("takes no other parameters than unix_socket, ssl, ssl_ca and driver")
     return DatabaseURL(
         "mysql",
         host=host,
@@ -128,15 +174,66 @@ def _mysql(text: str) -> DatabaseURL:
         user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         unix_socket=options.get("unix_socket", ""),
-        ssl=ssl[options.get("ssl", "")],
+        ssl=_mysql_tls(options),
         ssl_ca=options.get("ssl_ca", ""),
-        driver={"": "", "pymysql": "pymysql"}[options.get("driver", "")],
+        driver={"": "", "pymysql": "pymysql"}[options.get("driver", driver)],
     )
+
+
+_MYSQL_OPTIONS = ("unix_socket", "ssl", "ssl_mode", "ssl_ca", "driver", "charset", "reconnect")
+
+
+def _mysql_options(query: str) -> dict[str, str]:
+    """The parameters, by the spellings of `_MYSQL_OPTIONS`."""
+    options: dict[str, str] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        plain = name.lower().replace("-", "_").replace("sslmode", "ssl_mode")
+        if plain not in _MYSQL_OPTIONS:
+            known = f"{', '.join(_MYSQL_OPTIONS[:-1])} and {_MYSQL_OPTIONS[-1]}"
+            raise InvalidValue(f"takes no other parameters than {known}")
+        if plain in options:
+            raise InvalidValue(f"names {plain} twice")
+        options[plain] = value
+    # Hosts add these; the connection is utf8mb4, and made again when it is lost, as it is.
+    if options.get("charset", "utf8mb4").lower() not in ("utf8", "utf8mb3", "utf8mb4"):
+        raise ValueError
+    return options
+
+
+def _mysql_tls(options: Mapping[str, str]) -> Any:
+    if "ssl_mode" not in options:
+        words = {"": "", "false": "", "true": "verify", "skip-verify": "skip-verify"}
+        return words[options.get("ssl", "")]
+    if "ssl" in options:
+        raise InvalidValue("has both ssl and ssl_mode: leave one out")
+    mode, has_authority = options["ssl_mode"].lower(), bool(options.get("ssl_ca"))
+    mode = _MYSQL_SSL_MODES.get(mode, mode)
+    if mode not in _SSL_MODES:
+        raise InvalidValue(
+            "takes as ssl_mode DISABLED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY: with any other "
+            "the password might travel in clear text"
+        )
+    if mode == "verify-ca" and not has_authority:
+        raise InvalidValue(
+            "has ssl_mode=VERIFY_CA without ssl_ca: any public authority could sign for the "
+            "server. Add ssl_ca, or write VERIFY_IDENTITY"
+        )
+    return _tls_of_mode(mode, has_authority)
 
 
 def _host_port(text: str) -> tuple[str, int]:
     parts = urlsplit(f"//{text}")
-    return unquote(parts.hostname or "127.0.0.1"), parts.port or 3306
+    return check_host(unquote(parts.hostname or "127.0.0.1")), parts.port or 3306
+
+
+def check_host(host: str) -> str:
+    """`host` if it can be looked up. A path is a folder of unix sockets."""
+    try:
+        if not host.startswith("/"):
+            host.encode("idna")
+    except UnicodeError as error:
+        raise InvalidValue("names a host that is no host name") from error
+    return host
 
 
 def _go_dsn(text: str) -> DatabaseURL:
@@ -158,14 +255,27 @@ def _go_dsn(text: str) -> DatabaseURL:
         host, port = _host_port(parts["address"])
         at = {"host": host, "port": port}
     tls = dict(parse_qsl(parts["query"])).get("tls", "false")
+    if tls.lower() not in _GO_TLS:
+        raise InvalidValue("has a tls that is none of true, skip-verify, preferred and false")
     return DatabaseURL(
         "mysql",
         name=parts["name"],
         user=parts["user"],
         password=parts["password"],
-        ssl={"false": "", "true": "verify"}.get(tls, "skip-verify"),
+        ssl=_GO_TLS[tls.lower()],
         **at,
     )
+
+
+#: With `preferred` the gateway does without TLS where there is none; we do not.
+_GO_TLS: dict[str, Any] = {
+    "false": "",
+    "0": "",
+    "true": "verify",
+    "1": "verify",
+    "skip-verify": "skip-verify",
+    "preferred": "skip-verify",
+}
 
 
 # Parsers of values. Each raises ValueError, KeyError or InvalidOperation for a bad one.
@@ -239,8 +349,12 @@ def rate_limit(text: str) -> RateLimit | None:
 
 
 def rate_limit_storage(text: str) -> str:
-    if text != "memory" and not (re.match("rediss?://", text) and urlsplit(text).hostname):
+    if text == "memory":
+        return text
+    host = urlsplit(text).hostname
+    if not re.match("rediss?://", text) or not host:
         raise ValueError
+    check_host(host)
     return text
 
 
@@ -278,7 +392,7 @@ class Settings:
         "and, attached, postgresql://user:password@host:5432/name or a gateway's SQL_DSN",
         "Where the tables are. A relative SQLite path starts at the folder of `wsgi.py`. MySQL "
         "takes several hosts (`@h1:3306,h2:3306/`: the first usable one is used), "
-        "`?unix_socket=`, `?ssl_ca=`, `?ssl=` (`true`, or `skip-verify`) and `?driver=pymysql`; "
+        "`?unix_socket=`, `?driver=pymysql` and, for TLS, `?ssl_mode=`, `?ssl_ca=` and `?ssl=`; "
         "write `@ : / %` and `#` in a password as `%40` and so on.",
     )
     log_database_url: DatabaseURL | None = variable(
@@ -299,7 +413,8 @@ class Settings:
         "2",
         "a whole number from 1 to 64",
         "How many reads that may take long (daily costs, credit grants) a worker makes at once. As "
-        "many more wait, and others are refused with 503: keep it below a third of the threads.",
+        "many more wait, and others are refused with 503: keep it below a third of the threads. "
+        "It changes nothing in workers of one thread.",
     )
     quota_per_unit: Fraction = variable(
         positive_number, "500000", "a number above 0", "Quota units that make one US dollar."
@@ -400,9 +515,10 @@ class Settings:
     )
     web_threads: int = variable(
         integer(1, 64),
-        "8",
+        "1",
         "a whole number from 1 to 64",
-        "Threads of each, every one with a database connection of its own.",
+        "Threads of each, every one with a database connection of its own. With 8, slow and heavy "
+        "clients hold nobody up.",
     )
     #: Names of the variables that the environment sets.
     set_by_environment: frozenset[str] = frozenset()

@@ -23,13 +23,14 @@ settings = Settings.from_env()
 # A host that sets PORT (Heroku) routes to every address; without it only this machine may ask.
 bind = f"{'0.0.0.0' if 'PORT' in settings.set_by_environment else '127.0.0.1'}:{settings.port}"
 workers = settings.web_concurrency
-threads = settings.web_threads
-# By its path, as billing/logs.py below.
-worker_class = runpy.run_path(str(Path(__file__).parent / "gunicorn_worker.py"))["Worker"]
-# Below the usual limit of 1024 open files, which would end a worker.
-worker_connections = 500
-# One request a connection: idle ones hold no place, and no request waits behind another.
-keepalive = 0
+if settings.web_threads > 1:
+    threads = settings.web_threads
+    # By its path, as billing/logs.py below.
+    worker_class = runpy.run_path(str(Path(__file__).parent / "gunicorn_worker.py"))["Worker"]
+    # Below the usual limit of 1024 open files, which would end a worker.
+    worker_connections = 500
+    # One request a connection: idle ones hold no place, and no request waits behind another.
+    keepalive = 0
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 timeout = int(settings.database_timeout) + 30
 graceful_timeout = 30
@@ -48,6 +49,12 @@ for name in ("gunicorn.error", "gunicorn.access"):
     log.filters[:] = [redact]
 
 loglevel = settings.log_level.lower()
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    """In place of gunicorn's own, which logs the path at DEBUG: it may hold a misplaced key."""
+
+
 if settings.log_format == "json":
     # The service writes a line of its own for each request.
     accesslog = None

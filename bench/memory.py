@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.fill import fill
-from bench.servers import DEFAULT, Server, Target, run, started
+from bench.servers import SYNC, Server, Target, run, started
 
 PATH = "/v1/dashboard/billing/subscription"
 TOKENS = 100_000
@@ -30,7 +30,7 @@ def main() -> None:
         folder = Path(name)
         url = f"sqlite:///{folder / 'billing.db'}"
         fill(url, TOKENS)
-        with started(DEFAULT, "wsgi:app", 2, folder, DATABASE_URL=url) as server:
+        with started(SYNC, "wsgi:app", 2, folder, DATABASE_URL=url) as server:
             target = Target("memory", server, PATH, TOKENS)
             asked = 0.0
             for goal in (2_000, 50_000, 100_000, 200_000):

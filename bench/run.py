@@ -23,7 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.fill import fill
-from bench.servers import DEFAULT, GRANIAN, GTHREAD, SYNC, Run, Server, Target, run, started
+from bench.servers import GRANIAN, GTHREAD, SYNC, Run, Server, Target, run, started
 from tests.support.mariadb import MariaDB
 from tests.support.nginx import Nginx
 
@@ -87,9 +87,9 @@ class Stage:
             ours = self._ours(SYNC, database)
             yield flask, target(f"subscription, {database}, sync", ours)
             yield flask, target(f"usage, {database}, sync", ours, USAGE)
+            threads = self._ours(SYNC, database, WEB_THREADS="8")
             synchronous = target(f"subscription, {database}, sync", ours)
-            default = self._ours(DEFAULT, database)
-            yield synchronous, target(f"subscription, {database}, default", default)
+            yield synchronous, target(f"subscription, {database}, WEB_THREADS=8", threads)
             if database == "SQLite":
                 yield flask, target("unknown token (401), SQLite, sync", ours, known=False)
         threaded = target("Flask, gthread", self._serve(GTHREAD, "bench.apps:flask"))

@@ -19,10 +19,8 @@ KEYS = Path(__file__).with_name("keys.lua")
 CONNECTIONS = 16
 _TICKS = os.sysconf("SC_CLK_TCK")
 
-#: As gunicorn.conf.py starts it.
-DEFAULT = ["gunicorn", "--config=bench/bare_gunicorn.py"]
-SYNC = [*DEFAULT, "--worker-class=sync", "--threads=1"]
-GTHREAD = [*DEFAULT, "--keep-alive=60"]
+SYNC = ["gunicorn", "--config=bench/bare_gunicorn.py"]
+GTHREAD = [*SYNC, "--worker-class=gthread", "--threads=4", "--keep-alive=60"]
 GRANIAN = ["granian", "--interface=wsgi", "--blocking-threads=1", "--log-level=warning"]
 
 

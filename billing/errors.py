@@ -111,6 +111,18 @@ class DatabaseMisconfigured(DatabaseError):
     code = "internal_error"
 
 
+class UnsupportedLogs(BillingError):
+    """The gateway's logs are in a kind of database that we have no reader for."""
+
+    status = 501
+    code = "unsupported_logs"
+    zh = "该网关的日志保存在 ClickHouse 中，本服务无法读取：不提供每日费用，其他数字不受影响"
+    en = (
+        "the gateway keeps its logs in ClickHouse, which this service cannot read: there are no "
+        "daily costs; all other figures are right"
+    )
+
+
 class InternalError(BillingError):
     code = "internal_error"
 

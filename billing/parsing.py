@@ -32,10 +32,16 @@ def parse_timestamp(text: str) -> int:
     return moment
 
 
-def usd_to_quota(text: str, quota_per_unit: Fraction) -> int:
-    """Dollars as quota units, rounded to the nearest unit, halves to even."""
+def check_dollars(text: str) -> str:
+    """`text` if it is spelled as a number from 0."""
     if not re.fullmatch(r"[0-9.]{1,40}(?:[eE][+-]?[0-9]{1,2})?", text, re.ASCII):
         raise ValueError("not a number of dollars from 0")
+    return text
+
+
+def usd_to_quota(text: str, quota_per_unit: Fraction) -> int:
+    """Dollars as quota units, rounded to the nearest unit, halves to even."""
+    check_dollars(text)
     try:
         quota = round(Fraction(Decimal(text)) * quota_per_unit)
     except InvalidOperation as error:

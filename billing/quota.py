@@ -44,8 +44,15 @@ class Display:
         return quota * self.per_quota
 
     def hard_limit(self, balance: Balance) -> Fraction:
-        """Remaining plus used in display units, or the unlimited figure."""
-        return UNLIMITED if balance.unlimited else self.amount(balance.remaining + balance.used)
+        """Remaining plus used in display units, or the unlimited figure.
+
+        The gateways' pollers disable a channel whose limit is not above what it used. So where the
+        unlimited figure is not, it is what is left (docs/contract.md section 4).
+        """
+        if not balance.unlimited:
+            return self.amount(balance.remaining + balance.used)
+        used = self.amount(balance.used)
+        return UNLIMITED if used < UNLIMITED else used + UNLIMITED
 
     def hundredths(self, quota: int) -> Fraction:
         """`quota` in hundredths of a display unit: cents when the unit is USD."""

@@ -15,6 +15,7 @@ from tests.conftest import (  # noqa: F401
     postgresql,
     pytest_collection_modifyitems,
     pytest_runtest_makereport,
+    server_class,
     sqlite_billing,
     sqlite_file,
 )

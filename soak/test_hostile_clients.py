@@ -44,7 +44,8 @@ def test_light_requests_are_answered_beside_hostile_and_heavy_clients(
     newapi.user(id=1, access_token=access_token)
     costs = fill_logs(newapi, newapi.token(1), LOG_ROWS)
     fill_redemptions(newapi, REDEMPTIONS)
-    env = {"BILLING_MODE": "attached", "DATABASE_URL": newapi.url, "WEB_CONCURRENCY": "2"}
+    env = {"BILLING_MODE": "attached", "DATABASE_URL": newapi.url}
+    env |= {"WEB_CONCURRENCY": "2", "WEB_THREADS": "8"}
     server = server_class(env, tmp_path)
     try:
         workers = server.workers()

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.support.application import Billing, TwoUsers
-from tests.support.gateways import CASES, Gateway, open_gateway
+from tests.support.gateways import CASES, DIALECTS, Gateway, open_gateway
 from tests.support.gunicorn import Gunicorn
 from tests.support.mariadb import MariaDB
 from tests.support.mysql import MySQL
+from tests.support.on_mysql import needs_no_mysql
 from tests.support.postgresql import PostgreSQL
 from tests.support.processes import IN_CI, VERSIONS
 from tests.support.secrets import ERROR_BODIES, SERVER_LOGS, leaks
@@ -50,13 +51,13 @@ def postgresql() -> Iterator[PostgreSQL]:
     server.close()
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
+@pytest.fixture(params=["sqlite", "mariadb", "mysql"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database that holds nothing, on each kind of server."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'billing.db'}"
     else:
-        with request.getfixturevalue("mariadb").database() as url:
+        with request.getfixturevalue(request.param).database() as url:
             yield url
 
 
@@ -71,13 +72,14 @@ def sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def billing(empty_url: str, sqlite_file: Path) -> Iterator[Billing]:
+def billing(request: pytest.FixtureRequest, empty_url: str, sqlite_file: Path) -> Iterator[Billing]:
     """A database with our tables, on each kind of server."""
     billing = Billing(empty_url)
     if empty_url.startswith("sqlite:///"):
         shutil.copy(sqlite_file, empty_url.removeprefix("sqlite:///"))
     else:
-        billing.run("init")
+        server = request.getfixturevalue(request.node.callspec.params["empty_url"])
+        server.copy_our_tables(empty_url)
     yield billing
     billing.close()
 
@@ -92,12 +94,18 @@ def sqlite_billing(tmp_path: Path, sqlite_file: Path) -> Iterator[Billing]:
 
 
 @pytest.fixture
-def gunicorn(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
+def server_class() -> type[Gunicorn]:
+    """The server that `gunicorn` starts; tests/support/servers.py has marks for others."""
+    return Gunicorn
+
+
+@pytest.fixture
+def gunicorn(tmp_path: Path, server_class: type[Gunicorn]) -> Iterator[Callable[..., Gunicorn]]:
     """Starts servers with the given variables; ends them with the test."""
     started: list[Gunicorn] = []
 
     def start(env: dict[str, str], *options: str, **more: Any) -> Gunicorn:
-        started.append(Gunicorn({"WEB_CONCURRENCY": "2", **env}, tmp_path, *options, **more))
+        started.append(server_class({"WEB_CONCURRENCY": "2", **env}, tmp_path, *options, **more))
         return started[-1]
 
     yield start
@@ -117,7 +125,7 @@ def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
         yield gateway
 
 
-@pytest.fixture(params=["sqlite", "mysql", "postgresql"])
+@pytest.fixture(params=DIALECTS)
 def newapi(request: pytest.FixtureRequest) -> Iterator[Gateway]:
     """An empty database of today's new-api, on each kind of server."""
     with open_gateway(request, "newapi", request.param) as gateway:
@@ -142,10 +150,16 @@ def needs_server(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that `make unit` leaves out."""
+    """Leave out what MySQL need not run too; mark the tests that `make unit` leaves out."""
+    items[:] = [item for item in items if not _needs_no_mysql(item)]
     for item in items:
         if needs_server(item):
             item.add_marker("server")
+
+
+def _needs_no_mysql(item: pytest.Item) -> bool:
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return needs_no_mysql(item.nodeid.removeprefix("tests/"), parameters)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,11 +6,12 @@ import sys
 
 import click
 
-from billing.cli.common import command, print_result
+from billing.cli.common import command, open_database
+from billing.cli.output import print_result, print_warning
 from billing.core import diagnostics
-from billing.core.credentials import find_token
+from billing.core.credentials import find_token, strip_bearer
 from billing.core.service import current_service
-from billing.errors import BillingError
+from billing.errors import BillingError, CommandError
 
 
 @click.command()
@@ -25,17 +26,19 @@ def check(token_id: int | None, from_stdin: bool, as_json: bool) -> None:
     service = current_service()
     try:
         report = diagnostics.inspect(service)
+        if service.database.peewee.is_wal_missing():
+            _set_wal(report)
         explained = None
         service.start_request()
         if from_stdin:
-            key = sys.stdin.readline().strip()
+            key = strip_bearer(sys.stdin.readline().strip())
             explained = diagnostics.explain(service, find_token(service, key))
         elif token_id is not None:
             explained = diagnostics.explain(service, service.queries.token_of_id(token_id))
     except BillingError as error:
         if as_json:
             print_result({"serves": False, "error": str(error)}, True)
-        click.echo(f"cannot serve: {error}", err=True)
+        print_warning(f"cannot serve: {error}")
         click.get_current_context().exit(2)
     finally:
         service.close()
@@ -51,6 +54,15 @@ def check(token_id: int | None, from_stdin: bool, as_json: bool) -> None:
             click.echo()
             print_result(explained, False)
         for warning in report.warnings:
-            click.echo(f"warning: {warning}", err=True)
+            print_warning(f"warning: {warning}")
     if report.warnings:
         click.get_current_context().exit(1)
+
+
+def _set_wal(report: diagnostics.Report) -> None:
+    """What every other command does as well to a restored backup, which is not in WAL mode."""
+    try:
+        with open_database():
+            pass
+    except CommandError as error:
+        report.warnings.append(f"readers wait for writers, since WAL mode cannot be set: {error}")

@@ -1,17 +1,16 @@
-"""What every command shares: its database, its output, its errors."""
+"""What every command shares: its database and its errors."""
 
 from __future__ import annotations
 
 import functools
-import json
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
 from flask.cli import with_appcontext
 
+from billing.cli.output import printable
 from billing.core.service import current_service
 from billing.database import schema
 from billing.database.connection import Database
@@ -30,13 +29,13 @@ def command(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except CommandError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error))) from error
         except UnicodeEncodeError as error:
             raise click.ClickException("an argument is not UTF-8") from error
         except BrokenPipeError:
             raise  # standard output was closed: click ends quietly
         except OSError as error:
-            raise click.ClickException(f"cannot read or write: {error}") from error
+            raise click.ClickException(printable(f"cannot read or write: {error}")) from error
 
     return run
 
@@ -60,42 +59,14 @@ def open_database(access: Access = "write") -> Iterator[Dialect]:
             database.peewee.connect()
             if access != "create":
                 schema.check_version(database.peewee)
-            yield database.peewee
+                database.peewee.enable_wal()
+            try:
+                yield database.peewee
+            finally:
+                database.peewee.empty_wal()
     except DatabaseError as error:
         if access == "create" and url.dialect == "sqlite" and not url.path.exists():
             raise CommandError(f"cannot make {url.path}: no such folder, or no right to") from error
         raise CommandError(f"the database failed: {error}") from error
     finally:
         database.close()
-
-
-def print_result(value: Mapping[str, Any] | list[dict[str, Any]], as_json: bool) -> None:
-    """One thing as a column of names and values, several as a table, either as JSON."""
-    if as_json:
-        click.echo(json.dumps(value, ensure_ascii=False))
-    elif isinstance(value, Mapping):
-        _print_table([[name, value[name]] for name in value])
-    elif value:
-        _print_table([list(value[0]), *(list(row.values()) for row in value)])
-    else:
-        click.echo("none", err=True)
-
-
-def _print_table(rows: Iterable[Iterable[Any]]) -> None:
-    cells = [["" if cell is None else _printable(str(cell)) for cell in row] for row in rows]
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        padded = (
-            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
-        )
-        click.echo("  ".join(padded).rstrip())
-
-
-def _printable(text: str) -> str:
-    """Without control characters, which a gateway's model names may hold."""
-    return "".join(char if char.isprintable() else "?" for char in text)
-
-
-def _width(text: str) -> int:
-    """Terminal columns: wide characters take two."""
-    return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text)

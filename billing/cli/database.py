@@ -1,4 +1,4 @@
-"""The commands for the database as a whole: init, quickstart, backup; and version."""
+"""The commands for the database as a whole: init, quickstart, backup, restore; and version."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any
 
 import click
 
-from billing.cli.common import command, open_database, print_result
+from billing.cli.common import command, open_database
+from billing.cli.output import print_result
 from billing.core import accounts
 from billing.core.service import current_service
+from billing.database import restore as restoring
 from billing.database import schema
 from billing.database.dialects import dialect_for
 from billing.database.models import Token, User
+from billing.errors import CommandError
 from billing.version import VERSION
 
 #: A Procfile's release phase must pass in attached mode too.
@@ -97,6 +100,30 @@ def backup(file: Path, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@command
+def restore(file: Path, as_json: bool) -> None:
+    """Put the backup FILE in the place of the SQLite database; the service may run meanwhile.
+
+    The database that was there is kept beside it, under a name with the time.
+    """
+    service = current_service()
+    if service.attached:
+        raise CommandError("attached: the database is the gateway's, and this service writes none")
+    settings = service.settings
+    url = settings.database_url
+    result = restoring.restore(url, settings.database_timeout, file)
+    print_result(
+        {
+            "restored": str(url.path),
+            "kept": str(result.kept) if result.kept else None,
+            "migrations": result.migrations if as_json else len(result.migrations),
+        },
+        as_json,
+    )
+
+
+@click.command()
 @command
 def version(as_json: bool) -> None:
     """Show the versions of the service, its packages and the database driver that runs."""
@@ -115,4 +142,4 @@ def version(as_json: bool) -> None:
     )
 
 
-commands = (init, quickstart, backup, version)
+commands = (init, quickstart, backup, restore, version)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from billing.core.service import current_service
+from billing.database.models import ALLOW_LIST_NETWORKS
 from billing.parsing import check_text, parse_timestamp, usd_to_quota
 from billing.quota import MAX_QUOTA, MAX_TOKENS
 
@@ -66,6 +67,13 @@ class Network(click.ParamType[Any]):
         except ValueError:
             self.fail("takes an address or a network like 10.0.0.0/8", param, ctx)
         return str(value)
+
+
+def allow_list(networks: tuple[str, ...]) -> str:
+    """The networks as a token's allow-list. Raises UsageError for more than are read."""
+    if len(networks) > ALLOW_LIST_NETWORKS:
+        raise click.UsageError(f"give --allow-ip at most {ALLOW_LIST_NETWORKS} times")
+    return "\n".join(networks)
 
 
 class PrintableText(click.ParamType[Any]):

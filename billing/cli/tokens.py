@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from billing.cli.common import command, open_database, print_result
-from billing.cli.parameters import ID, NAME, Expiry, Network, amount, amount_options
+from billing.cli.common import command, open_database
+from billing.cli.output import print_result
+from billing.cli.parameters import ID, NAME, Expiry, Network, allow_list, amount, amount_options
 from billing.core import accounts
 from billing.database.models import DISABLED, ENABLED, Token
 
@@ -68,7 +69,7 @@ def add(
             quota=added,
             unlimited=unlimited,
             expired_time=expires,
-            allow_ips="\n".join(allow_ip),
+            allow_ips=allow_list(allow_ip),
         )
     _print_token(row, as_json, key=f"sk-{key}")
 
@@ -122,7 +123,7 @@ def edit(
     if expires is not None:
         changes["expired_time"] = expires
     if allow_ip or any_ip:
-        changes["allow_ips"] = "\n".join(allow_ip)
+        changes["allow_ips"] = allow_list(allow_ip)
     if not changes:
         raise click.UsageError("name something to change")
     with open_database():

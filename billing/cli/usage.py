@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from billing.cli.common import command, open_database, print_result
+from billing.cli.common import command, open_database
+from billing.cli.output import print_result
 from billing.cli.parameters import ID, NAME, TOKENS, Timestamp, amount, amount_options
 from billing.core import recording
 from billing.core.recording import Usage

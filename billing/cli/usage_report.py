@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -12,7 +10,8 @@ from typing import Any
 
 import click
 
-from billing.cli.common import command, print_result
+from billing.cli.common import command
+from billing.cli.output import csv_text, print_result
 from billing.cli.parameters import ID, NAME, Timestamp
 from billing.core.daily_costs import DAY, DailyCost, daily_costs
 from billing.core.service import Service, current_service
@@ -53,14 +52,18 @@ def show_usage(
     service = current_service()
     try:
         service.start_request()
-        costs = daily_costs(service, *_find_owner(service, user, token_id), first, last)
+        found = daily_costs(service, *_find_owner(service, user, token_id), first, last)
     except BillingError as error:
         raise CommandError(f"the database failed: {error}") from error
     finally:
         service.close()
-    table = _table(service.display, costs, by)
+    if found.known_since:
+        since = datetime.fromtimestamp(found.known_since, UTC)
+        click.echo(f"not known before {since:%Y-%m-%d %H:%M} UTC: the logs begin there", err=True)
+    table = _table(service.display, found.costs, by)
     if as_csv:
-        click.echo(_csv(table).encode(), nl=False)
+        rows = [list(table[0]), *(row.values() for row in table)] if table else []
+        click.echo(csv_text(rows).encode(), nl=False)
     elif as_json:
         print_result(table, True)
     else:
@@ -115,17 +118,3 @@ def _print_bars(service: Service, table: list[dict[str, Any]]) -> None:
         rows.append({next(iter(row)): name, f"cost ({unit})": f"{cost:.6f}", "": bar})
     print_result(rows, False)
     click.echo(f"total: {float(service.display.amount(total)):.6f} {unit}")
-
-
-def _csv(table: list[dict[str, Any]]) -> str:
-    """UTF-8 with a BOM and CRLF, as spreadsheets expect; no cell that they take for a formula."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    if table:
-        writer.writerow(table[0])
-    writer.writerows([_escape_formula(cell) for cell in row.values()] for row in table)
-    return "\ufeff" + text.getvalue()
-
-
-def _escape_formula(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in tuple("=+-@\t\r") else cell

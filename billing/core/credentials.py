@@ -9,7 +9,15 @@ import re
 from billing.core.service import Service
 from billing.database.queries import TokenRow, UserRow
 
+_BEARER = re.compile(r"bearer[ \t]+|bearer$", re.IGNORECASE | re.ASCII)
 _KEY = re.compile(r"[!-,.-~]{1,128}", re.ASCII)
+
+
+def strip_bearer(header: str) -> str:
+    """A header's value without surrounding blanks and without `Bearer`."""
+    value = header.strip(" \t")
+    match = _BEARER.match(value)
+    return value[match.end() :] if match else value
 
 
 def digest(secret: str) -> str:
@@ -46,6 +54,9 @@ def _secrets_match(service: Service, stored: str, presented: str) -> bool:
     if service.database.peewee.PADS_CHAR_COLUMNS:
         stored = stored.rstrip(" ")
     # A header's bytes arrive as latin-1; an empty secret matches nothing.
-    return bool(stored) and hmac.compare_digest(
-        stored.encode(), presented.encode("latin-1", "replace")
+    # U+FFFD stands for bytes that are no text: nobody knows which they were.
+    return (
+        bool(stored)
+        and "\ufffd" not in stored
+        and hmac.compare_digest(stored.encode(), presented.encode("latin-1", "replace"))
     )

@@ -15,7 +15,7 @@ from peewee import SQL, Field, Node, fn
 from billing.core.service import Service
 from billing.database.columns import PLACEHOLDER, TableColumns
 from billing.database.models import LOG_TOPUP, Log, Redemption, TopUp
-from billing.database.queries import TokenRow, UserRow
+from billing.database.queries import SubscriptionRow, TokenRow, UserRow
 from billing.quota import Balance
 
 #: The newest credits of a user that are listed one by one; older ones are in the rest.
@@ -87,8 +87,9 @@ def _credits(service: Service, user: UserRow) -> list[_Credit]:
         rows = fetch(_operator_credits, user.id, heavy=True)
         return sorted((_Credit(f"credit-{id}", *row) for id, *row in rows), key=_age)
     columns = service.database.table_columns().columns
-    credits = _subscriptions(service, user)
-    if user.billing_preference == "subscription_only":
+    subscriptions = service.subscriptions(user)
+    credits = _subscription_credits(subscriptions)
+    if not service.is_wallet_spendable(user, subscriptions):
         return sorted(credits, key=_age)
     if "used_user_id" in columns["redemptions"]:
         rows = service.redemptions.find(user.id, lambda: fetch(_redemptions, user.id, heavy=True))
@@ -104,7 +105,7 @@ def _age(credit: _Credit) -> tuple[int, str]:
     return credit.effective_at, credit.id
 
 
-def _subscriptions(service: Service, user: UserRow) -> list[_Credit]:
+def _subscription_credits(subscriptions: list[SubscriptionRow]) -> list[_Credit]:
     now = int(time.time())
     return [
         _Credit(
@@ -114,7 +115,7 @@ def _subscriptions(service: Service, user: UserRow) -> list[_Credit]:
             row.start_time or 0,
             row.end_time,
         )
-        for row in service.subscriptions(user)
+        for row in subscriptions
     ]
 
 

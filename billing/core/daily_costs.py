@@ -5,18 +5,22 @@ Quota units throughout, refunds netted; days are the unix seconds of their midni
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 from peewee import SQL, Case, Field, Node, Select, fn
 
+from billing.core.logs_since import first_use, logs_since
 from billing.core.service import Service
 from billing.database.columns import PLACEHOLDER, QueryBuilder, TableColumns
+from billing.database.connection import Database
 from billing.database.models import LOG_CONSUME, LOG_REFUND, Log, QuotaData
 from billing.database.queries import TokenRow, UserRow
-from billing.errors import DatabaseMisconfigured
+from billing.errors import DatabaseMisconfigured, UnsupportedLogs
 
-DAY = 86400
+DAY, _HOUR = 86400, 3600
 
 #: Above this share of the table, finding a range's ids first costs more than it saves.
 _FULL_SCAN_SHARE = 0.5
@@ -30,23 +34,55 @@ class DailyCost(NamedTuple):
     quota: int
 
 
+class PeriodCosts(NamedTuple):
+    """The costs of a period by day, then cost, then model, and what was refunded in it.
+
+    Nobody knows the days that end before `known_since` (unix seconds); 0 when all are known.
+    """
+
+    costs: list[DailyCost]
+    refunded: int
+    known_since: int
+
+
 def daily_costs(
     service: Service, user: UserRow, token: TokenRow | None, start: int, end: int
-) -> list[DailyCost]:
-    """What was used from `start` to before `end`, both midnights, by day, then cost, then model.
+) -> PeriodCosts:
+    """What was used from `start` to before `end`, both midnights.
 
     Of the token, or of all the user's when it is None. Raises DatabaseUnavailable when it took too
-    long, DatabaseMisconfigured when the logs are where we cannot read.
+    long, UnsupportedLogs when they are where we cannot read.
     """
     start = max(start, 0)
     if service.attached:
-        rows = _from_logs(service, user, token, start, end)
-    elif token is None:
-        rows = service.database.fetch(_hours_of_user, user.id, start, end, heavy=True)
+        return _from_gateway(service, user, token, start, end)
+    return _from_our_hours(service, user, token, start, end)
+
+
+def _sum_rows(rows: Iterable[Sequence[Any]], known_since: int = 0) -> PeriodCosts:
+    """Of rows of the days since 1970, the model, its net quota and its refunded quota."""
+    sums: Counter[tuple[int, str]] = Counter()
+    refunded = 0
+    for day, model, quota, refund in rows:
+        sums[int(day) * DAY, model or ""] += int(quota)
+        refunded += int(refund)
+    costs = [DailyCost(day, model, quota) for (day, model), quota in sums.items()]
+    costs.sort(key=lambda cost: (cost.day, -cost.quota, cost.model))
+    return PeriodCosts(costs, refunded, known_since)
+
+
+def _from_our_hours(
+    service: Service, user: UserRow, token: TokenRow | None, start: int, end: int
+) -> PeriodCosts:
+    """Our hours are net of refunds, which our logs tell apart."""
+    fetch = service.database.fetch
+    if token is None:
+        hours = fetch(_hours_of_user, user.id, start, end, heavy=True)
+        refunds = fetch(_refunds_of_user, user.id, start, end, heavy=True)
     else:
-        rows = service.database.fetch(_hours_of_token, token.id, start, end, heavy=True)
-    costs = [DailyCost(int(day) * DAY, model or "", int(quota)) for day, model, quota in rows]
-    return sorted(costs, key=lambda cost: (cost.day, -cost.quota, cost.model))
+        hours = fetch(_hours_of_token, token.id, start, end, heavy=True)
+        refunds = fetch(_refunds_of_token, user.id, start, end, token.id, heavy=True)
+    return _sum_rows((*row, 0) for row in hours)._replace(refunded=int(refunds[0][0] or 0))
 
 
 def _hours(columns: TableColumns, owner: Node) -> Select:
@@ -69,14 +105,64 @@ def _hours_of_token(columns: TableColumns) -> Node:
     return _hours(columns, QuotaData.token_id)
 
 
-def _from_logs(
+def _refunds_of_user(columns: TableColumns) -> Select:
+    return Log.select(fn.SUM(Log.quota)).where(
+        Log.user_id == PLACEHOLDER,
+        Log.type == LOG_REFUND,
+        Log.created_at >= PLACEHOLDER,
+        Log.created_at < PLACEHOLDER,
+    )
+
+
+def _refunds_of_token(columns: TableColumns) -> Node:
+    return _refunds_of_user(columns).where(Log.token_id == PLACEHOLDER)
+
+
+def _from_gateway(
     service: Service, user: UserRow, token: TokenRow | None, start: int, end: int
-) -> list[tuple[Any, ...]]:
+) -> PeriodCosts:
+    """From the logs; an account's days before them from new-api's own hours, if it kept them."""
     database = service.log_database
     if database is None:
-        raise DatabaseMisconfigured("the gateway's logs are in ClickHouse, which is not supported")
-    ((first, last),) = database.fetch(_log_time_range, heavy=True)
-    if first is None or end <= first or last < start:
+        raise UnsupportedLogs
+    first = first_use(database)
+    known_since = 0
+    if first is None or start < first[1]:
+        known_since = logs_since(service, database, first, user, token)
+    hours: list[tuple[Any, ...]] = []
+    logs_start = start
+    if known_since > start and token is None and (kept := _hours_kept_since(service)):
+        # The hour in which the logs begin is whole in the hours alone.
+        hours_end = known_since + -known_since % _HOUR
+        if kept < hours_end:
+            hours_range = (start, min(end, hours_end))
+            hours = service.database.fetch(_hours_of_user, user.id, *hours_range, heavy=True)
+            known_since, logs_start = kept, max(start, hours_end)
+    rows: list[tuple[Any, ...]] = []
+    if first is not None and logs_start < end and first[1] < end:
+        rows = _from_logs(database, user, token, logs_start, end, first[1])
+    known_since = known_since if known_since > start else 0
+    return _sum_rows([*((*row, 0) for row in hours), *rows], known_since)
+
+
+def _hours_kept_since(service: Service) -> int | None:
+    """The first hour in new-api's own sums; None when it keeps none."""
+    if not service.database.table_columns().columns["quota_data"]:
+        return None
+    ((first,),) = service.database.fetch(_first_hour, heavy=True)
+    return None if first is None else int(first)
+
+
+def _first_hour(columns: TableColumns) -> Node:
+    return QuotaData.select(fn.MIN(QuotaData.created_at))
+
+
+def _from_logs(
+    database: Database, user: UserRow, token: TokenRow | None, start: int, end: int, first: int
+) -> list[tuple[Any, ...]]:
+    """Rows of the logs, whose oldest use is of second `first`."""
+    ((last,),) = database.fetch(_last_log, heavy=True)
+    if last is None or last < start:
         return []
     owner_columns: tuple[Field[Any], ...]
     owner: tuple[Any, ...]
@@ -86,6 +172,8 @@ def _from_logs(
         owner_columns, owner = (Log.token_id,), (token.id,)
     else:
         # one-api's logs know a token by its name alone.
+        if "\ufffd" in (token.name or ""):
+            raise DatabaseMisconfigured(f"the name of token {token.id} is not UTF-8: rename it")
         owner_columns = (Log.user_id, Log.token_name)
         owner = (user.id, token.name or "")
     values = (*owner, start, end, *owner[1:])
@@ -97,12 +185,8 @@ def _from_logs(
     return database.fetch(bounded, *values, low, high, heavy=True)
 
 
-def _log_time_range(columns: TableColumns) -> Node:
-    """The first and the last second of the logs; two reads of an index, as MIN and MAX in one
-    query would be a scan."""
-    other = Log.alias()
-    first = Log.select(fn.MIN(Log.created_at))
-    return Select(columns=[first, other.select(fn.MAX(other.created_at))])
+def _last_log(columns: TableColumns) -> Node:
+    return Log.select(fn.MAX(Log.created_at))
 
 
 def _log_id_range(columns: TableColumns) -> Node:
@@ -121,6 +205,7 @@ def _cost_query(owner: tuple[Field[Any], ...], bounded: bool) -> QueryBuilder:
             columns.dialect.utc_day(Log.created_at),
             columns.dialect.case_sensitive(fn.COALESCE(Log.model_name, "")),
             fn.SUM(net),
+            fn.SUM(Case(Log.type, ((LOG_REFUND, quota),), 0)),
         ).where(
             *(field == PLACEHOLDER for field in owner),
             Log.created_at >= PLACEHOLDER,

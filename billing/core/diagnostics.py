@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from peewee import SQL, Query, fn
 
+from billing.core.logs_since import first_use, lacks_rows_before
 from billing.core.service import Service
 from billing.database.columns import QueryBuilder, TableColumns
 from billing.database.connection import Database
-from billing.database.models import READABLE_STATUSES, GatewayToken, GatewayUser, Log
-from billing.database.queries import TokenRow
+from billing.database.models import (
+    ALLOW_LIST_LENGTH,
+    ALLOW_LIST_NETWORKS,
+    READABLE_STATUSES,
+    GatewayToken,
+    GatewayUser,
+)
+from billing.database.queries import TokenRow, tokens_with_long_allow_lists
 from billing.errors import BillingError, DatabaseUnavailable
 
 #: A replica's lag, in seconds, above which its figures are worth a warning.
@@ -21,6 +30,14 @@ STALE_SECONDS = 60
 
 #: Clocks further apart than this many seconds change what counts as expired.
 MAX_CLOCK_SKEW = 5
+
+#: `DatabaseURL.tls` in words.
+_TLS = {
+    "": "not required",
+    "skip-verify": "required; neither certificate nor name of the server is checked",
+    "verify-ca": "required; the server's certificate is checked, its name is not",
+    "verify": "required; certificate and name of the server are checked",
+}
 
 
 @dataclass
@@ -39,10 +56,6 @@ def _count_tokens(columns: TableColumns) -> Query:
     return GatewayToken.select(fn.COUNT(SQL("1")))
 
 
-def _any_log(columns: TableColumns) -> Query:
-    return Log.select(Log.id).limit(1)
-
-
 def _most_used(columns: TableColumns) -> Query:
     return GatewayUser.select(fn.MAX(GatewayUser.used_quota))
 
@@ -57,6 +70,7 @@ def inspect(service: Service) -> Report:
     report.facts["mode"] = service.settings.billing_mode
     report.facts["database"] = _value(database, database.peewee.VERSION_SQL)
     report.facts["driver"] = database.peewee.driver
+    _check_tls(service, report)
     if service.attached:
         report.facts["gateway"] = detect_gateway(columns)
     report.facts["users"] = _count(database, _count_users)
@@ -64,6 +78,21 @@ def inspect(service: Service) -> Report:
     report.facts["settings"] = _setting_sources(service)
     _check_settings(service, columns, report)
     return report
+
+
+def _check_tls(service: Service, report: Report) -> None:
+    """Say what the addresses ask of TLS: without the server's name anybody could answer."""
+    settings = service.settings
+    if settings.database_url.dialect != "sqlite":
+        report.facts["tls"] = _TLS[settings.database_url.tls]
+    addresses = {"DATABASE_URL": settings.database_url}
+    if settings.log_database_url and service.attached:
+        addresses["LOG_DATABASE_URL"] = settings.log_database_url
+    report.warnings += [
+        f"{name} encrypts but does not check who answers: name the server's authority (ssl_ca)"
+        for name, url in addresses.items()
+        if url.tls == "skip-verify"
+    ]
 
 
 def detect_gateway(columns: TableColumns) -> str:
@@ -132,34 +161,84 @@ def _check_settings(service: Service, columns: TableColumns, report: Report) -> 
     if abs(skew) > MAX_CLOCK_SKEW:
         warn(f"the database's clock is {skew:+.0f} s off ours: expiry is judged by ours")
     _check_replica(database, report)
+    _check_allow_lists(database, warn)
     for table, column in (("tokens", "key"), ("logs", "created_at")):
         if columns.columns[table] and not _has_index(database, table, column):
             warn(f"{table} has no index that begins with {column}: reads will be slow")
+    report.warnings += [
+        f"others may read {path}: chmod 600 it" for path in database.peewee.readable_by_others()
+    ]
     if not service.attached:
         return
+    _check_tables(database, columns, warn)
     if database.call(lambda columns: columns.dialect.account_can_write()):
         warn("the account could write: give the service one that may only SELECT")
     _check_logs(service, columns, warn)
 
 
+def _check_tables(database: Database, columns: TableColumns, warn: Callable[[str], None]) -> None:
+    """Warn of tables that decide figures and are missing, by what else is there."""
+    expected = ["options", "redemptions"]
+    if columns.has("tokens", "allow_ips"):
+        expected.append("top_ups")
+    if "subscription_plans" in database.call(lambda columns: columns.dialect.get_tables()):
+        expected.append("user_subscriptions")
+    for table in expected:
+        if not columns.columns[table]:
+            warn(f"the database has no table {table}: figures are shown as if it were empty")
+
+
+def _check_allow_lists(database: Database, warn: Callable[[str], None]) -> None:
+    database.start_time_budget()
+    # In a large table the search may take longer than a read may last.
+    with suppress(DatabaseUnavailable):
+        ((count, first_id),) = database.fetch(tokens_with_long_allow_lists, heavy=True)
+        if count:
+            warn(
+                f"tokens whose allow-list is too long and allows no address: {count},"
+                f" the first is {first_id} (at most {ALLOW_LIST_NETWORKS} networks,"
+                f" {ALLOW_LIST_LENGTH} characters)"
+            )
+    database.start_time_budget()
+
+
 def _check_logs(service: Service, columns: TableColumns, warn: Callable[[str], None]) -> None:
-    elsewhere = service.settings.log_database_url
-    if elsewhere and elsewhere.dialect == "clickhouse":
+    elsewhere, database = service.settings.log_database_url, service.log_database
+    if database is None:
         warn("logs in ClickHouse are not supported: all but daily costs works")
-    elif elsewhere and service.log_database:
-        try:
-            service.log_database.start_time_budget()
-            if not service.log_database.table_columns().columns["logs"]:
-                warn("LOG_DATABASE_URL names a database without logs: daily costs are 500")
-        except BillingError as error:
-            warn(f"LOG_DATABASE_URL: {error}: daily costs are {error.status}")
-    elif not elsewhere and columns.columns["logs"]:
-        database = service.database
+        return
+    try:
         database.start_time_budget()
-        if not database.fetch(_any_log) and (database.fetch(_most_used)[0][0] or 0) > 0:
+        if not elsewhere and not columns.columns["logs"]:
+            warn(
+                "the database has no table logs: daily costs are 500 unless LOG_DATABASE_URL is set"
+            )
+            return
+        if not database.table_columns().columns["logs"]:
+            warn("LOG_DATABASE_URL names a database without logs: daily costs are 500")
+            return
+        _check_log_rows(service, database, warn)
+    except BillingError as error:
+        if not elsewhere:
+            raise
+        warn(f"LOG_DATABASE_URL: {error}: daily costs are {error.status}")
+
+
+def _check_log_rows(service: Service, database: Database, warn: Callable[[str], None]) -> None:
+    first = first_use(database)
+    if first is None:
+        service.database.start_time_budget()
+        is_used = (service.database.fetch(_most_used)[0][0] or 0) > 0
+        if is_used and not service.settings.log_database_url:
             warn(
                 "logs is empty although quota was used: set LOG_DATABASE_URL if they are elsewhere"
             )
+    elif lacks_rows_before(database, first[0]):
+        since = datetime.fromtimestamp(first[1], UTC)
+        warn(
+            f"logs begin at {since:%Y-%m-%d %H:%M} UTC, older rows are missing: daily costs before "
+            "it are left out for tokens and users that are older"
+        )
 
 
 def _check_replica(database: Database, report: Report) -> None:
@@ -186,6 +265,9 @@ def explain(service: Service, token: TokenRow | None) -> dict[str, Any]:
     if token.user is None or not token.user.enabled:
         why = "its user is switched off, deleted or missing"
         return {**facts, "answer": "403 user_disabled", "why": why}
+    if token.allow_list_is_too_long:
+        why = "its allow-list is too long: it allows no address"
+        return {**facts, "answer": "403 ip_not_allowed", "why": why}
     balance, expires_at = service.visible_balance(token.user, token)
     scope = "token" if service.token_in_scope(token) else "account"
     now = int(time.time())

@@ -11,6 +11,13 @@ _NUMBERS = {
     "general_setting.custom_currency_exchange_rate": "CUSTOM_EXCHANGE_RATE",
 }
 
+_OTHERS = {
+    "DisplayInCurrencyEnabled",
+    "general_setting.quota_display_type",
+    "general_setting.custom_currency_symbol",
+    "DisplayTokenStatEnabled",
+}
+
 _UNITS = {"USD", "CNY", "TOKENS", "CUSTOM"}
 
 
@@ -33,3 +40,8 @@ def settings_from_options(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
         elif key == "DisplayTokenStatEnabled":
             found["BILLING_SCOPE"] = "token" if value == "true" else "account"
     return found
+
+
+def deciding_keys(rows: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The keys of those rows of `options` that decide a setting of ours."""
+    return frozenset(key for key, _ in rows if key in _NUMBERS or key in _OTHERS)

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app
 
-from billing.core.gateway_options import settings_from_options
+from billing.core.gateway_options import deciding_keys, settings_from_options
 from billing.core.remembered import Remembered
 from billing.database.connection import Database
 from billing.database.heavy_reads import HeavyReads
 from billing.database.queries import (
+    DECISIVE_COLUMNS,
+    DECISIVE_LOG_COLUMNS,
     TABLES,
     Queries,
     SubscriptionRow,
@@ -42,6 +44,8 @@ class Terms:
     options: Mapping[str, str]
     #: Options whose value counts as absent, and their texts.
     invalid_options: Mapping[str, str]
+    #: The keys of all rows that `options` and `invalid_options` came from.
+    option_keys: frozenset[str] = frozenset()
 
 
 class _ThreadTerms(threading.local):
@@ -66,6 +70,8 @@ class Service:
             settings.database_timeout,
             "attached" if self.attached else "read",
             tables=TABLES,
+            decisive=DECISIVE_COLUMNS
+            + (() if self._logs_are_elsewhere() else DECISIVE_LOG_COLUMNS),
             columns_ttl=settings.options_refresh if self.attached else float("inf"),
             verify=verify_attached if self.attached else verify_embedded,
             now=now,
@@ -109,25 +115,43 @@ class Service:
         self._thread.terms = self._published
 
     def _refresh_options(self) -> None:
-        """One thread reads the options; the others go on with the old, if there are any."""
+        """One thread reads the options again; the others go on with the old.
+
+        Without old ones each thread reads them: to wait for another's slow connection would spend
+        the time that its own request has.
+        """
         is_first = self._options_expire_at == float("-inf")
-        if not self._options_lock.acquire(blocking=is_first):
+        if not is_first and not self._options_lock.acquire(blocking=False):
             return
         try:
             if self._now() > self._options_expire_at:
                 self._published = self._read_options()
                 self._options_expire_at = self._now() + self._published.settings.options_refresh
         finally:
-            self._options_lock.release()
+            if not is_first:
+                self._options_lock.release()
 
     def _read_options(self) -> Terms:
-        options = settings_from_options(self.queries.options())
+        """The terms by the options as they are now; the last ones while a row is missing.
+
+        Gateways change rows and remove none, so that a dump is being restored then.
+        """
+        rows = self.queries.options()
+        keys = deciding_keys(rows)
+        if missing := self._published.option_keys - keys:
+            log.warning(
+                "the gateway's options %s were there and are gone: the last values stay until they"
+                " are back or the service restarts",
+                ", ".join(sorted(missing)),
+            )
+            return self._published
+        options = settings_from_options(rows)
         settings, names = self._environment_settings.with_options(options)
         invalid = {name: options.pop(name) for name in names}
         for name, value in invalid.items():
             if self._published.invalid_options.get(name) != value:
                 log.warning("the gateway's option for %s is no number above 0: ignored", name)
-        return Terms(settings, _display_of(settings), options, invalid)
+        return Terms(settings, _display_of(settings), options, invalid, keys)
 
     def close(self) -> None:
         """Close this thread's connections."""
@@ -135,10 +159,13 @@ class Service:
         if self.log_database is not None:
             self.log_database.close()
 
+    def _logs_are_elsewhere(self) -> bool:
+        return self.attached and self._environment_settings.log_database_url is not None
+
     def _open_log_database(self) -> Database | None:
         settings = self._environment_settings
         url = settings.log_database_url
-        if url is None or not self.attached:
+        if url is None or not self._logs_are_elsewhere():
             return self.database
         if url.dialect == "clickhouse":
             return None
@@ -147,6 +174,7 @@ class Service:
             settings.database_timeout,
             "attached",
             tables=("logs",),
+            decisive=DECISIVE_LOG_COLUMNS,
             columns_ttl=settings.options_refresh,
             now=self._now,
             heavy_reads=self._heavy_reads,
@@ -167,18 +195,39 @@ class Service:
         shows_account = token.balance.unlimited and self.settings.unlimited_tokens == "account"
         return None if shows_account else token
 
+    def counts_usage_of(self, token: TokenRow) -> bool:
+        """Whether the gateway counts what the token uses.
+
+        Those whose logs name no token leave the counter of an unlimited one alone.
+        """
+        database = self.log_database
+        if not self.attached or not token.balance.unlimited or database is None:
+            return True
+        return database.table_columns().has("logs", "token_id")
+
     def subscriptions(self, user: UserRow) -> list[SubscriptionRow]:
         """The user's active subscriptions, unless only the wallet is to pay."""
         if not self.attached or user.billing_preference == "wallet_only":
             return []
         return self.queries.subscriptions(user.id, int(time.time()))
 
+    def is_wallet_spendable(self, user: UserRow, subscriptions: list[SubscriptionRow]) -> bool:
+        """Whether the gateway would charge the wallet at all, beside those active subscriptions.
+
+        One strict subscription is enough to keep it from that, unless the wallet comes first
+        (docs/gateways.md section 1).
+        """
+        if not self.attached or user.billing_preference in ("wallet_first", "wallet_only"):
+            return True
+        is_strict = any(row.is_strict for row in subscriptions)
+        return user.billing_preference != "subscription_only" and not is_strict
+
     def _account_balance(self, user: UserRow) -> Balance:
-        """The user's wallet and what its active subscriptions have left."""
+        """The user's wallet, if it can be spent, and what its active subscriptions have left."""
         wallet, now = user.wallet, int(time.time())
         subscriptions = self.subscriptions(user)
         remaining = sum(row.remaining(now) for row in subscriptions)
-        if not self.attached or user.billing_preference != "subscription_only":
+        if self.is_wallet_spendable(user, subscriptions):
             remaining += wallet.remaining
         unlimited = any(row.amount_total == 0 for row in subscriptions)
         return Balance(remaining, wallet.used, unlimited)

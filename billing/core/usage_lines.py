@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, BinaryIO
 
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from billing.core.recording import Usage
-from billing.parsing import check_text, parse_timestamp, usd_to_quota
+from billing.parsing import check_dollars, check_text, parse_timestamp, usd_to_quota
 
 
 class TimestampField(fields.Field[int]):
@@ -41,18 +42,39 @@ class CountField(fields.Integer):
         super().__init__(strict=True, validate=limits, **more)
 
 
+class DollarsField(fields.Decimal):
+    """Dollars as a number, or as a text that is spelled like one: no blanks, no underscores."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **more: Any) -> Decimal:
+        try:
+            if isinstance(value, str):
+                check_dollars(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+        return super()._deserialize(value, attr, data, **more)
+
+
+class FlagField(fields.Boolean):
+    """`true` or `false`; 1 is neither."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> bool:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid")
+        return value
+
+
 class UsageLineSchema(Schema):
     """One line; `docs/commands.md` describes the fields."""
 
     token_id = CountField(required=True)
     model = NameField(required=True)
     quota = CountField(allow_none=True)
-    usd = fields.Decimal(allow_none=True)
+    usd = DollarsField(allow_none=True)
     prompt_tokens = CountField(power=40)
     completion_tokens = CountField(power=40)
     at = TimestampField(allow_none=True)
     request_id = NameField(allow_none=True)
-    refund = fields.Boolean(truthy={True}, falsy={False})
+    refund = FlagField()
 
     class Meta:
         unknown = RAISE
@@ -60,14 +82,46 @@ class UsageLineSchema(Schema):
 
 _SCHEMA = UsageLineSchema()
 
+#: A longer line is bad, and is not held in memory.
+_MAX_LINE_BYTES = 2**20
+
+
+def read_lines(file: BinaryIO, on_read: Callable[[int], object]) -> Iterator[bytes]:
+    """The lines of a file; of one that is too long so much that `parse_usage_line` refuses it.
+
+    `on_read` is told the bytes that are read.
+    """
+    while line := file.readline(_MAX_LINE_BYTES + 1):
+        on_read(len(line))
+        part = line
+        while part and not part.endswith(b"\n"):
+            part = file.readline(_MAX_LINE_BYTES)
+            on_read(len(part))
+        yield line
+
+
+class _RepeatedField(ValueError):
+    """One object names a field twice: which of them counts is anybody's guess."""
+
+
+def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _RepeatedField("a field is given twice")
+    return found
+
 
 def parse_usage_line(line: bytes, quota_per_unit: Fraction) -> Usage:
     """The usage that a line describes, its dollars converted to quota units.
 
     Raises ValueError, whose text says what is wrong with the line.
     """
+    if len(line) > _MAX_LINE_BYTES:
+        raise ValueError(f"longer than {_MAX_LINE_BYTES} bytes")
     try:
-        data = json.loads(line, parse_float=Decimal)
+        data = json.loads(line, parse_float=Decimal, object_pairs_hook=_unique_fields)
+    except _RepeatedField:
+        raise
     except (ValueError, RecursionError) as error:
         raise ValueError("not JSON") from error
     try:

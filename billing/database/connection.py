@@ -6,10 +6,9 @@ connects before the first read, so that workers may fork freely.
 
 from __future__ import annotations
 
-import os
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -20,13 +19,12 @@ from billing.database.dialects.base import (
     READ_ONLY,
     SHORTEST_TIMEOUT,
     Access,
-    ConnectionEnd,
     Dialect,
     ThreadState,
 )
 from billing.database.faults import driver_error, driver_errors, translate_error
 from billing.database.heavy_reads import HeavyReads
-from billing.errors import DatabaseMisconfigured, DatabaseUnavailable
+from billing.errors import DatabaseError, DatabaseUnavailable
 
 if TYPE_CHECKING:
     from config import DatabaseURL
@@ -43,12 +41,16 @@ Event = Literal["connect", "reconnect", "close", "error"]
 T = TypeVar("T")
 
 
+class _OpenConnection:
+    """Lives as long as a thread's connection: servers end idle threads without asking us."""
+
+
 class Database:
     """A database, and the time that each request may spend on it.
 
     `timeout` is in seconds. The columns of `tables` are looked up by the first read, again every
     `columns_ttl` seconds, since the program that owns the database may be upgraded, and after an
-    error that no retry removes.
+    error that no retry removes. Pairs of a table and a column in `decisive` must stay once seen.
     `verify` raises for tables that are not to be served. `now` is the clock of `columns_ttl`.
     `heavy_reads` may be shared with other databases.
     """
@@ -60,6 +62,7 @@ class Database:
         access: Access = "read",
         *,
         tables: Iterable[str] = (),
+        decisive: Iterable[tuple[str, str]] = (),
         columns_ttl: float = float("inf"),
         verify: Callable[[TableColumns], None] = lambda columns: None,
         now: Callable[[], float] = time.monotonic,
@@ -67,25 +70,25 @@ class Database:
     ) -> None:
         self.url, self.timeout, self._attached = url, timeout, access == "attached"
         self._tables, self._verify = tuple(tables), verify
+        self._decisive = frozenset(decisive)
         self._columns_ttl, self._now = columns_ttl, now
         self._heavy_reads = heavy_reads or HeavyReads(1)
-        self._path = str(url.path) if url.dialect == "sqlite" else ""
         self._thread = ThreadState(timeout if access in READ_ONLY else _WRITE_TIMEOUT)
         #: Shared by all threads; None when they must be looked up.
         self._columns: TableColumns | None = None
+        #: Those of `decisive` that were there at some time.
+        self._seen: set[tuple[str, str]] = set()
         self._breaker = CircuitBreaker(_BREAKER_OPEN_SECONDS, timeout + _BREAKER_OPEN_SECONDS)
         self.peewee: Dialect = dialect_for(url)(url, access, self._thread)
         self._errors = driver_errors(self.peewee)
         self._max_attempts = 2 + len(url.fallbacks)
-        # Not kept alive by its connections, whose ends would then be counted at any time.
-        itself = weakref.ref(self)
-        self._count_end = lambda: (database := itself()) and database.on_event("close")
         #: Called for each thing that happens to connections.
         self.on_event: Callable[[Event], None] = lambda event: None
 
     def start_time_budget(self) -> None:
         """Start a request's budget: every read until the next call shares it."""
         self._thread.deadline = time.monotonic() + self.timeout
+        self._thread.connect_seconds = 0.0
 
     def fetch(
         self, build: QueryBuilder, *values: Any, heavy: bool = False
@@ -120,7 +123,8 @@ class Database:
         for attempt in range(1, self._max_attempts + 1):
             try:
                 result = read(self._ensure_connected())
-            except DatabaseMisconfigured:
+            except DatabaseError:
+                # The server has answered: it has other tables, or has just let us connect.
                 self._breaker.close()
                 raise
             except self._errors as error:
@@ -140,23 +144,27 @@ class Database:
         """Close this thread's connection, whatever state it is in."""
         with suppress(*self._errors):
             if self.peewee.close():
-                self._thread.connection_end = None
+                self._thread.count_close()
 
     def _ensure_connected(self) -> TableColumns:
         """Connect, or reconnect when the SQLite file was replaced or a better host is back."""
-        thread, file = self._thread, self._file_id()
+        thread = self._thread
         if not self.peewee.is_closed():
-            if file != thread.file:
+            if self.peewee.is_replaced():
                 self._columns = None
                 self.close()
             elif self.peewee.should_fail_back():
                 self.close()
         if self.peewee.is_closed():
-            thread.file, thread.connect_timeout = file, thread.seconds_left()
+            thread.connect_timeout = thread.seconds_left()
+            before = time.monotonic()
             self.peewee.connect()
+            thread.connect_seconds = time.monotonic() - before
             self.on_event("reconnect" if thread.has_connected else "connect")
             thread.has_connected = True
-            thread.connection_end = ConnectionEnd(self._count_end)
+            thread.open_connection = _OpenConnection()
+            thread.count_close = weakref.finalize(thread.open_connection, self.on_event, "close")
+            thread.count_close.atexit = False
         return self._look_up_columns()
 
     def _look_up_columns(self) -> TableColumns:
@@ -174,18 +182,22 @@ class Database:
             self._now() + self._columns_ttl,
         )
         self._verify(columns)
+        self._refuse_vanished(found)
         self._columns = columns
         return columns
 
-    def _file_id(self) -> tuple[int, int] | None:
-        """Device and inode of the SQLite file that has our path now."""
-        if not self._path:
-            return None
-        try:
-            stat = os.stat(self._path)
-        except OSError:
-            return None
-        return stat.st_dev, stat.st_ino
+    def _refuse_vanished(self, found: Mapping[str, set[str]]) -> None:
+        """Raises DatabaseUnavailable while what was there before is missing: in a dump's midst.
+
+        Without it queries would count NULL or nothing where there are figures.
+        """
+        there = {(table, name) for table, name in self._decisive if name in found[table]}
+        for table, name in sorted(self._seen - there):
+            what = f"column {name} of {table}" if found[table] else f"table {table}"
+            raise DatabaseUnavailable(
+                f"{what} was there and is gone: bring it back, or restart to do without it"
+            )
+        self._seen |= there
 
     def _on_error(self, error: Exception, heavy: bool) -> None:
         """Drop the connection; raise unless another attempt may do better."""

@@ -13,7 +13,8 @@ from billing.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavail
 
 def driver_errors(dialect: Dialect) -> tuple[type[Exception], ...]:
     """What Peewee, the driver and the system raise."""
-    return (peewee.PeeweeException, OSError, *dialect.ERRORS)
+    # UnicodeError: a host that is no name.
+    return (peewee.PeeweeException, OSError, UnicodeError, *dialect.ERRORS)
 
 
 def driver_error(error: Exception) -> Exception:
@@ -31,7 +32,7 @@ def translate_error(error: Exception, dialect: Dialect, attached: bool) -> Datab
         # SQLite had rolled back by itself, on a full disk say: the context holds the cause.
         error = error.__context__
     origin, url = driver_error(error), dialect.url
-    text = f"{type(origin).__name__}: {' '.join(str(origin).split())}"
+    text = f"{type(origin).__name__}: {dialect.error_text(origin)}"
     if url.dialect == "sqlite" and not url.path.exists():
         text = f"no file {url.path}: restore it, or run `flask init` for a new one"
         if attached:
@@ -49,5 +50,7 @@ def translated_errors(dialect: Dialect, attached: bool = False) -> Iterator[None
     """Raise DatabaseError for what the driver raises within."""
     try:
         yield
+    except UnicodeEncodeError:
+        raise  # of an argument of the command
     except driver_errors(dialect) as error:
         raise translate_error(error, dialect, attached) from error

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from peewee import JOIN, SQL, Field, Query, Select
+from peewee import JOIN, SQL, Field, Node, Query, Select, fn
 
 from billing.database.columns import PLACEHOLDER, TableColumns
 from billing.database.connection import Database
 from billing.database.models import (
+    ALLOW_LIST_LENGTH,
+    ALLOW_LIST_NETWORKS,
     ENABLED,
     SCHEMA_TABLE,
     GatewayToken,
@@ -37,6 +39,9 @@ TABLES = (
     "top_ups",
     SCHEMA_TABLE,
 )
+
+#: Those of them that `flask init` makes.
+_EMBEDDED_TABLES = ("users", "tokens", "logs", "quota_data", SCHEMA_TABLE)
 
 
 class UserRow(NamedTuple):
@@ -90,6 +95,18 @@ class TokenRow(NamedTuple):
         unlimited = self.unlimited_quota in (1, "1", "true", "t")
         return Balance(int(self.remain_quota or 0), int(self.used_quota or 0), unlimited)
 
+    @property
+    def allow_list_is_too_long(self) -> bool:
+        """Whether an allow-list has more characters or networks than are read."""
+        return _is_too_long(self.allow_ips, "\n") or _is_too_long(self.subnet, ",")
+
+
+def _is_too_long(allow_list: str | None, separator: str) -> bool:
+    if not allow_list:
+        return False
+    networks = allow_list.count(separator) + 1
+    return len(allow_list) > ALLOW_LIST_LENGTH or networks > ALLOW_LIST_NETWORKS
+
 
 class SubscriptionRow(NamedTuple):
     """A subscription that is active now, in quota units and unix seconds."""
@@ -100,6 +117,12 @@ class SubscriptionRow(NamedTuple):
     next_reset_time: int | None
     start_time: int | None
     end_time: int
+    allow_wallet_overflow: object
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether the wallet may not pay once this is used up; NULL, as no column, counts as no."""
+        return self.allow_wallet_overflow in (0, "0", "false", "f")
 
     def remaining(self, now: int) -> int:
         """What is left, with the reset that the gateway makes only at the next use."""
@@ -109,14 +132,43 @@ class SubscriptionRow(NamedTuple):
 
 _USER = tuple(getattr(GatewayUser, name) for name in UserRow._fields)
 _TOKEN = tuple(getattr(GatewayToken, name) for name in TokenRow._fields[:-1])
+_SUBSCRIPTION = tuple(getattr(UserSubscription, name) for name in SubscriptionRow._fields)
+
+#: Tables with columns whose absence a query takes for NULL or for no rows. Allow-lists are not
+#: among them: an upgrade of a gateway moves them to another column.
+DECISIVE_COLUMNS = (
+    *(("users", name) for name in UserRow._fields),
+    *(
+        ("tokens", name)
+        for name in TokenRow._fields
+        if name not in ("name", "allow_ips", "subnet", "user")
+    ),
+    ("options", "key"),
+    *(("user_subscriptions", field.column_name) for field in _SUBSCRIPTION),
+    ("redemptions", "used_user_id"),
+    ("top_ups", "amount"),
+)
+
+#: The same of the database that has the logs.
+DECISIVE_LOG_COLUMNS = (("logs", "token_id"), ("logs", "quota"))
+_ALLOW_LISTS = {"allow_ips", "subnet"}
 
 
 def _select_existing(columns: TableColumns, fields: Sequence[Field[Any]]) -> list[Any]:
     """The fields, NULL for each whose column this version of the gateway lacks."""
     return [
-        field if columns.has(field.model._meta.table_name, field.column_name) else SQL("NULL")
+        _bounded(field)
+        if columns.has(field.model._meta.table_name, field.column_name)
+        else SQL("NULL")
         for field in fields
     ]
+
+
+def _bounded(field: Field[Any]) -> Node:
+    """The column; of an allow-list no more than shows that it is too long."""
+    if field.column_name not in _ALLOW_LISTS:
+        return field
+    return fn.SUBSTR(field, SQL("1"), SQL(str(ALLOW_LIST_LENGTH + 1)))
 
 
 def _tokens(columns: TableColumns) -> Select:
@@ -149,6 +201,20 @@ def user_by_name(columns: TableColumns) -> Query:
     )
 
 
+def tokens_with_long_allow_lists(columns: TableColumns) -> Query:
+    """How many, and the first one's id; in bytes where LENGTH counts those."""
+    too_long: Any = SQL("1 = 0")
+    for field, separator in ((GatewayToken.allow_ips, "\n"), (GatewayToken.subnet, ",")):
+        if columns.has("tokens", field.column_name):
+            length = fn.LENGTH(field)
+            separators = length - fn.LENGTH(fn.REPLACE(field, separator, ""))
+            is_too_long = (length > ALLOW_LIST_LENGTH) | (separators >= ALLOW_LIST_NETWORKS)
+            too_long = is_too_long | too_long
+    if columns.has("tokens", "deleted_at"):
+        too_long &= GatewayToken.deleted_at.is_null()
+    return GatewayToken.select(fn.COUNT(SQL("1")), fn.MIN(GatewayToken.id)).where(too_long)
+
+
 def any_token(columns: TableColumns) -> Query:
     owner = GatewayUser.id == GatewayToken.user_id
     return GatewayToken.select(GatewayToken.id).join(GatewayUser, on=owner).limit(1)
@@ -165,14 +231,18 @@ def all_options(columns: TableColumns) -> Query:
 def active_subscriptions(columns: TableColumns) -> Query:
     owned = UserSubscription.user_id == PLACEHOLDER
     active = UserSubscription.status == "active"
-    return UserSubscription.select(
-        *(getattr(UserSubscription, name) for name in SubscriptionRow._fields)
-    ).where(owned, active, UserSubscription.end_time > PLACEHOLDER)
+    return UserSubscription.select(*_select_existing(columns, _SUBSCRIPTION)).where(
+        owned, active, UserSubscription.end_time > PLACEHOLDER
+    )
 
 
 def verify_embedded(columns: TableColumns) -> None:
-    """Raises DatabaseMisconfigured for a database that `flask init` did not make."""
-    if not columns.columns[SCHEMA_TABLE] or not columns.columns["tokens"]:
+    """Raises DatabaseMisconfigured for a database that `flask init` did not make.
+
+    While a dump is loaded the tables appear one by one: a table that is not there yet must not be
+    taken for one without columns.
+    """
+    if not all(columns.columns[table] for table in _EMBEDDED_TABLES):
         raise DatabaseMisconfigured(
             "the database does not hold our tables: run `flask init`, or, if it is a gateway's, "
             "set BILLING_MODE=attached"

@@ -90,9 +90,10 @@ def init(database: Dialect) -> InitResult:
     """
     found = schema_version(database)
     _refuse_newer(found or 0)
+    # Also of tables that need nothing: a restored backup is not in WAL mode.
+    database.enable_wal()
     if found == newest_version():
         return InitResult(False, [])
-    database.enable_wal()
     with database.exclusive_lock():
         found = schema_version(database)
         if not found:
@@ -138,7 +139,7 @@ def backup(database: Dialect, path: Path) -> None:
         raise CommandError(f"this database is on MySQL: copy it with {database.BACKUP_TOOL}")
     try:
         # Two backups to one file: the loser must not remove what the winner wrote.
-        path.touch(exist_ok=False)
+        path.touch(mode=0o600, exist_ok=False)
     except FileExistsError as error:
         raise CommandError(f"{path} exists already: name a new file") from error
     except OSError as error:

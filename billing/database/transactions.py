@@ -60,7 +60,9 @@ def run_in_transaction(
             if lost:
                 # The next host may not have applied yet what this one had committed.
                 was_lost = True
-                log.warning("database connection lost, reconnecting: %s", origin)
+                log.warning(
+                    "database connection lost, reconnecting: %s", database.error_text(origin)
+                )
                 database.mark_host_failed(origin)
                 on_connection_lost()
                 _reconnect(database, end)

@@ -2,21 +2,78 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from billing.database.queries import TokenRow
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
+#: Reads a list's text; None is no limit.
+Parser = Callable[[str], Networks | None]
+
+#: What the parsed lists may take in a worker's memory, all together.
+_CACHE_BYTES = 16 * 2**20
+
+#: What one network takes, and an entry of the cache besides its text, about.
+_NETWORK_BYTES, _ENTRY_BYTES = 500, 300
+
+log = logging.getLogger("billing")
+
 
 def allows(token: TokenRow, address: str) -> bool:
     """Whether the token's allow-lists, ours and the gateways', hold the client's address."""
-    if token.allow_ips and not _contains(_parse_allow_ips(token.allow_ips), address):
+    if token.allow_list_is_too_long:
+        _warn_of_length(token.id)
         return False
-    return not token.subnet or _contains(_parse_subnets(token.subnet), address)
+    if token.allow_ips and not _contains(_parsed(_parse_allow_ips, token.allow_ips), address):
+        return False
+    return not token.subnet or _contains(_parsed(_parse_subnets, token.subnet), address)
+
+
+@lru_cache(maxsize=4096)
+def _warn_of_length(token_id: int) -> None:
+    """Log it once, however often the token asks."""
+    log.warning("the allow-list of token %s is too long: it allows no address", token_id)
+
+
+class _Cache:
+    """What lists were parsed to, the latest used, of at most so many bytes. Safe under threads."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes, self._bytes = max_bytes, 0
+        self._lock = threading.Lock()
+        self._parsed: OrderedDict[tuple[Parser, str], Networks | None] = OrderedDict()
+
+    def __call__(self, parse: Parser, text: str) -> Networks | None:
+        key = parse, text
+        with self._lock:
+            if key in self._parsed:
+                self._parsed.move_to_end(key)
+                return self._parsed[key]
+        networks = parse(text)
+        with self._lock:
+            if key not in self._parsed:
+                self._parsed[key] = networks
+                self._bytes += self._size(text, networks)
+            while self._bytes > self._max_bytes:
+                (_, dropped), dropped_networks = self._parsed.popitem(last=False)
+                self._bytes -= self._size(dropped, dropped_networks)
+        return networks
+
+    @staticmethod
+    def _size(text: str, networks: Networks | None) -> int:
+        return _ENTRY_BYTES + sys.getsizeof(text) + _NETWORK_BYTES * len(networks or ())
+
+
+_parsed = _Cache(_CACHE_BYTES)
 
 
 def _contains(networks: Networks | None, address: str) -> bool:
@@ -31,7 +88,6 @@ def _contains(networks: Networks | None, address: str) -> bool:
     return any(client in network for network in networks)
 
 
-@lru_cache(maxsize=4096)
 def _parse_allow_ips(allow_ips: str) -> Networks | None:
     """new-api's list and ours, one a line; a blank list is no limit, junk allows no address."""
     lines = [re.sub("[ ,\t\r]", "", line) for line in allow_ips.split("\n")]
@@ -44,7 +100,6 @@ def _parse_allow_ips(allow_ips: str) -> Networks | None:
     return tuple(networks)
 
 
-@lru_cache(maxsize=4096)
 def _parse_subnets(subnet: str) -> Networks:
     """one-api's list, networks with commas between; anything else in it refuses everybody."""
     try:
@@ -63,7 +118,8 @@ def _parse_network(text: str) -> IPv4Network | IPv6Network:
     _, slash, prefix = text.partition("/")
     if slash and not re.fullmatch("[0-9]{1,3}", prefix, re.ASCII):
         raise ValueError(text)
-    network = ip_network(text, strict=False)
+    # Not `ip_network`, which tries both.
+    network = (IPv6Network if ":" in text else IPv4Network)(text, strict=False)
     mapped = getattr(network.network_address, "ipv4_mapped", None)
     if mapped is None or network.prefixlen < 96:
         return network

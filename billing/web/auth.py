@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from flask import g, request
 
-from billing.core.credentials import find_token, find_user
+from billing.core.credentials import find_token, find_user, strip_bearer
 from billing.core.service import current_service
 from billing.database.models import READABLE_STATUSES
 from billing.database.queries import TokenRow, UserRow
@@ -21,7 +21,6 @@ from billing.errors import (
 )
 from billing.web.allow_list import allows
 
-_BEARER = re.compile(r"bearer[ \t]+|bearer$", re.IGNORECASE | re.ASCII)
 _USER_ID = re.compile("[0-9]{1,18}", re.ASCII)
 
 
@@ -38,17 +37,10 @@ def authenticate() -> None:
         return
     # Servers join repeated headers with a comma: the first counts.
     headers = request.headers
-    secret = _strip_bearer(headers.get("Authorization", "").partition(",")[0])
+    secret = strip_bearer(headers.get("Authorization", "").partition(",")[0])
     if not secret:
         raise MissingAPIKey
-    g.caller = _find_caller(secret, _strip_bearer(headers.get("New-Api-User", "")))
-
-
-def _strip_bearer(header: str) -> str:
-    """The header's value without surrounding blanks and without `Bearer`."""
-    value = header.strip(" \t")
-    match = _BEARER.match(value)
-    return value[match.end() :] if match else value
+    g.caller = _find_caller(secret, strip_bearer(headers.get("New-Api-User", "")))
 
 
 def _find_caller(secret: str, user_id: str) -> Caller:

@@ -53,13 +53,14 @@ def _body(text: ErrorText, param: str | None, default_language: str) -> dict[str
 def init_app(app: Flask, default_language: str, read_failures: ReadFailures) -> None:
     """Make every error of the application answer in the one shape.
 
-    `read_failures` replaces the text of a failure (status 500 and above) for some views.
+    `read_failures` replaces the text of a failure (500 or 503) for some views.
     """
 
     def render(error: BillingError, cause: Exception | None = None) -> Response:
         g.error_code = error.code
         text = ErrorText(error.type, error.code, error.zh, error.en)
-        if error.status >= 500:
+        # What we do not support is no failure: it is known, and the error's own text says it.
+        if error.status >= 500 and error.status != 501:
             request_id = request.headers.get("X-Request-Id", "-")
             log.error("%s: %s", error.code, error, exc_info=cause, extra={"request_id": request_id})
             view = app.view_functions.get(request.endpoint or "")

@@ -10,11 +10,12 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Flask, Response, g, request
-from werkzeug.middleware.proxy_fix import ProxyFix
+
+from billing.web.client_address import WSGI, behind_proxies
 
 _requests = logging.getLogger("billing.requests")
 
@@ -38,8 +39,6 @@ _PREFLIGHT = [
     ("Access-Control-Allow-Headers", "*, Authorization, Content-Type, Accept, New-Api-User"),
     ("Access-Control-Max-Age", "86400"),
 ]
-
-WSGI = Callable[..., Iterable[bytes]]
 
 
 def _add_headers(wsgi: WSGI) -> WSGI:
@@ -82,11 +81,10 @@ def _log_request(response: Response) -> Response:
 
 
 def init_app(app: Flask, trusted_proxy_hops: int, log_requests: bool) -> None:
-    """Believe `X-Forwarded-For` of exactly that many proxies: anybody can send the header."""
+    """With proxies in front, the client's address is what they say (client_address.py)."""
     if log_requests:
         app.after_request(_log_request)
-    wsgi: Any = _add_headers(app.wsgi_app)
+    wsgi = _add_headers(app.wsgi_app)
     if trusted_proxy_hops:
-        # Only the address is used; the other headers stay untrusted.
-        wsgi = ProxyFix(wsgi, x_for=trusted_proxy_hops, x_proto=0, x_host=0, x_port=0, x_prefix=0)
+        wsgi = behind_proxies(wsgi, trusted_proxy_hops)
     app.wsgi_app = wsgi  # type: ignore[method-assign]

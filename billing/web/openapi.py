@@ -39,6 +39,7 @@ _FAILURES = {
     "500": "the database holds no tables of ours, or is corrupt",
     "503": "the database is away, refuses, or is too slow: a retry can help",
 }
+_NO_LOGS = {"501": "daily costs of a gateway that keeps its logs in ClickHouse: no retry can help"}
 _BAD = {"400": "a parameter cannot be read; `param` names it"}
 
 
@@ -101,7 +102,7 @@ def _routes() -> Iterator[Route]:
             "What the caller has used, in hundredths",
             [UsageSchema, DailyUsageSchema],
             _DAYS,
-            _BAD | figures,
+            _BAD | figures | _NO_LOGS,
         )
         yield Route(
             f"{prefix}/credit_grants",
@@ -114,7 +115,7 @@ def _routes() -> Iterator[Route]:
         "OpenAI's costs of today, by day",
         [CostPageSchema],
         _PAGES,
-        _BAD | figures,
+        _BAD | figures | _NO_LOGS,
     )
     yield Route("/healthz", "The process is up", [StatusSchema])
     yield Route("/readyz", "The tables can be read", [StatusSchema], failures=_FAILURES)

@@ -49,6 +49,7 @@ class _Limiter:
         self._breaker = CircuitBreaker(
             _BREAKER_OPEN_SECONDS, _REDIS_TIMEOUT + _BREAKER_OPEN_SECONDS
         )
+        self._warned = False
 
     def admit(self) -> None:
         """Count a request by its client's address. Raises RateLimited."""
@@ -57,6 +58,13 @@ class _Limiter:
         if not self._breaker.admits():
             return
         client = request.remote_addr or ""
+        if not client and not self._warned:
+            # A unix socket has no addresses; which one we are served on, only the server knows.
+            self._warned = True
+            log.warning(
+                "RATE_LIMIT counts all clients without an address as one: TRUSTED_PROXY_HOPS must "
+                "be the number of proxies in front"
+            )
         try:
             admitted = self._limiter.hit(self._limit, client)
             if admitted:

@@ -71,10 +71,16 @@ class DailyCostSchema(Body):
 
 
 class DailyUsageSchema(UsageSchema):
-    """`usage?include=daily_costs` (docs/contract.md section 5); costs in cents."""
+    """`usage?include=daily_costs` (docs/contract.md section 5); costs in cents.
+
+    The last two keys are left out where all is known.
+    """
 
     daily_costs = fields.List(fields.Nested(DailyCostSchema))
     period_usage = fields.Float()
+    period_refunded = fields.Float()
+    logs_since = fields.Integer()
+    total_usage_counted = fields.Boolean()
 
 
 class GrantSchema(Body):
@@ -125,3 +131,4 @@ class CostPageSchema(Body):
     data = fields.List(fields.Nested(BucketSchema))
     has_more = fields.Boolean()
     next_page = fields.String(allow_none=True)
+    logs_since = fields.Integer()

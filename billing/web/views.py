@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
 from flask import Blueprint, g, request
 
 from billing.core.credit_grants import credit_grants as grants_of_caller
-from billing.core.daily_costs import DAY, DailyCost, daily_costs
+from billing.core.daily_costs import DAY, DailyCost, PeriodCosts, daily_costs
 from billing.core.service import Service, current_service
 from billing.web.auth import authenticate
 from billing.web.error_handlers import ErrorText, ReadFailures
@@ -56,7 +56,7 @@ def _daily_usage() -> dict[str, Any]:
     period = parse_dates(request.args)
     service = current_service()
     balance, _ = service.visible_balance(*g.caller)
-    costs_by_day = _caller_costs(service, period)
+    found = _caller_costs(service, period)
     hundredths = service.display.hundredths
     return dump(
         _daily,
@@ -68,10 +68,23 @@ def _daily_usage() -> dict[str, Any]:
                     {"name": cost.model, "cost": hundredths(cost.quota)} for cost in day_costs
                 ],
             }
-            for day, day_costs in _by_day(period, costs_by_day)
+            for day, day_costs in _by_day(period, found)
         ],
-        period_usage=hundredths(sum(cost.quota for cost in costs_by_day)),
+        period_usage=hundredths(sum(cost.quota for cost in found.costs)),
+        period_refunded=hundredths(found.refunded),
+        **_unknown(service, found),
     )
+
+
+def _unknown(service: Service, found: PeriodCosts) -> dict[str, Any]:
+    """Fields that are there only where figures are not: days without logs, uncounted usage."""
+    fields: dict[str, Any] = {}
+    if found.known_since:
+        fields["logs_since"] = found.known_since
+    token = service.token_in_scope(g.caller.token)
+    if token is not None and not service.counts_usage_of(token):
+        fields["total_usage_counted"] = False
+    return fields
 
 
 @billing.get("/credit_grants")
@@ -96,7 +109,8 @@ def costs() -> dict[str, Any]:
     service = current_service()
     found = _caller_costs(service, page.period)
     if page.models:
-        found = [cost for cost in found if cost.model in page.models]
+        wanted = [cost for cost in found.costs if cost.model in page.models]
+        found = found._replace(costs=wanted)
     data = [
         {
             "start_time": day,
@@ -105,10 +119,11 @@ def costs() -> dict[str, Any]:
         }
         for day, day_costs in _by_day(page.period, found)
     ]
-    return dump(_costs, data=data, has_more=page.next is not None, next_page=page.next)
+    since = {"logs_since": found.known_since} if found.known_since else {}
+    return dump(_costs, data=data, has_more=page.next is not None, next_page=page.next, **since)
 
 
-def _caller_costs(service: Service, period: Period) -> list[DailyCost]:
+def _caller_costs(service: Service, period: Period) -> PeriodCosts:
     """What the caller may see of the period: one token's costs, or the account's."""
     token = service.token_in_scope(g.caller.token)
     return daily_costs(service, g.caller.user, token, *period)
@@ -128,10 +143,11 @@ def _results(service: Service, day_costs: list[DailyCost], by_model: bool) -> li
     ]
 
 
-def _by_day(period: Period, costs: Iterable[DailyCost]) -> Iterator[tuple[int, list[DailyCost]]]:
-    """Every day of the period with its costs, which may be none."""
-    known = {day: list(group) for day, group in groupby(costs, key=lambda cost: cost.day)}
-    return ((day, known.get(day, [])) for day in period.days())
+def _by_day(period: Period, found: PeriodCosts) -> Iterator[tuple[int, list[DailyCost]]]:
+    """Every day of the period that is known with its costs, which may be none."""
+    costs = {day: list(group) for day, group in groupby(found.costs, key=lambda cost: cost.day)}
+    known_days = (day for day in period.days() if day + DAY > found.known_since)
+    return ((day, costs.get(day, [])) for day in known_days)
 
 
 #: The documented bodies of figures that could not be read (docs/contract.md section 1).

@@ -107,14 +107,14 @@ def test_of_many_backups_to_one_file_one_is_kept(sqlite_billing: Billing, tmp_pa
     assert Billing(f"sqlite:///{copy}").json("user", "list")[0]["username"] == "alice"
 
 
-def test_on_mysql_backup_names_the_tool(mariadb: MariaDB, tmp_path: Path) -> None:
-    with mariadb.database() as url:
-        billing = Billing(url)
-        billing.run("init")
-
+@pytest.mark.parametrize("kind", ["mariadb", "mysql"])
+def test_on_mysql_backup_names_the_tool(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    server: MariaDB = request.getfixturevalue(kind)
+    with server.billing() as billing:
         output = billing.run("backup", str(tmp_path / "copy"), status=1)
 
-        billing.close()
     assert output == (
         "Error: this database is on MySQL: copy it with mysqldump --single-transaction\n"
     )

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.application import Billing
-from tests.support.gateways import KEY, Gateway
+from tests.support.gateways import KEY, Gateway, open_gateway
 
 
 def check(app: Any, *arguments: str, **more: Any) -> tuple[int, dict[str, Any]]:
     result = app.test_cli_runner().invoke(args=["check", "--json", *arguments], **more)
     return result.exit_code, json.loads(result.stdout)
+
+
+@pytest.fixture
+def sqlite_newapi(request: pytest.FixtureRequest) -> Iterator[Gateway]:
+    with open_gateway(request, "newapi", "sqlite") as gateway:
+        yield gateway
 
 
 FLAVOURS = {
@@ -50,7 +57,8 @@ def test_it_says_where_each_setting_comes_from(newapi: Gateway) -> None:
 
 def test_it_warns_of_what_will_be_slow_or_missing(newapi: Gateway) -> None:
     newapi.user(used_quota=5)
-    newapi.execute("DROP INDEX idx_tokens_key" + (" ON tokens" if newapi.kind == "mysql" else ""))
+    table = " ON tokens" if newapi.dialect == "mysql" else ""
+    newapi.execute(f"DROP INDEX idx_tokens_key{table}")
 
     status, report = check(newapi.app())
 
@@ -103,6 +111,17 @@ def test_it_explains_a_token(
     assert KEY not in json.dumps(by_key)
 
 
+@pytest.mark.parametrize("typed", [f"Bearer sk-{KEY}", f"bearer\t{KEY}", f"  Bearer   sk-{KEY} "])
+def test_a_key_is_taken_in_the_spellings_that_the_service_takes(
+    sqlite_newapi: Gateway, typed: str
+) -> None:
+    sqlite_newapi.token(sqlite_newapi.user())
+
+    _, report = check(sqlite_newapi.app(), "--key", input=f"{typed}\n")
+
+    assert report["token"]["answer"] == "200"
+
+
 def test_an_unknown_key_is_explained(newapi: Gateway) -> None:
     _, report = check(newapi.app(), "--key", input="sk-nobody\n")
 
@@ -132,7 +151,7 @@ def test_our_own_database_is_not_to_be_attached(sqlite_billing: Billing) -> None
     assert answer.status_code == 500
 
 
-@pytest.mark.parametrize("newapi", ["sqlite", "mysql"], indirect=True)
+@pytest.mark.parametrize("newapi", ["sqlite", "mariadb", "mysql"], indirect=True)
 def test_a_gateways_database_is_not_served_as_our_own(newapi: Gateway) -> None:
     newapi.token(newapi.user())
 
@@ -159,3 +178,25 @@ def test_logs_that_cannot_be_reached_are_a_warning(newapi: Gateway) -> None:
 
     assert status == 1
     assert any("daily costs are 503" in warning for warning in report["warnings"])
+
+
+def test_a_token_with_too_long_an_allow_list_is_named(gateway: Gateway) -> None:
+    column, separator = ("subnet", ",") if gateway.flavour == "oneapi" else ("allow_ips", "\n")
+    if gateway.kind == "mysql":
+        # The stand-in's column is too short for such a list.
+        gateway.execute(f'ALTER TABLE "tokens" MODIFY "{column}" longtext')
+    right, wrong = (separator.join(["10.0.0.0/8"] * count) for count in (200, 201))
+    longest = gateway.token(gateway.user(), key="Longest", **{column: right})
+
+    _, report = check(gateway.app(), "--token-id", str(longest))
+    too_long = gateway.token(1, key="TooLong", **{column: wrong})
+    status, warned = check(gateway.app(), "--token-id", str(too_long))
+
+    assert report["token"]["answer"] == "200"
+    assert not [warning for warning in report["warnings"] if "allow-list" in warning]
+    assert status == 1
+    assert (
+        "tokens whose allow-list is too long and allows no address: 1,"
+        f" the first is {too_long} (at most 200 networks, 10000 characters)"
+    ) in warned["warnings"]
+    assert warned["token"]["answer"] == "403 ip_not_allowed"

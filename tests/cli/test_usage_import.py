@@ -130,6 +130,15 @@ BAD: list[tuple[Any, str]] = [
     ({**GOOD, "at": 1_700_000_000_000}, f"at: {NOT_TIME}"),
     ({**GOOD, "at": 1.5}, f"at: {NOT_TIME}"),
     ({**GOOD, "refund": "yes"}, "refund: Not a valid boolean"),
+    ({**GOOD, "refund": 1}, "refund: Not a valid boolean"),
+    ({**GOOD, "refund": 0.0}, "refund: Not a valid boolean"),
+    *(
+        (without("quota", usd=text), "usd: not a number of dollars from 0")
+        for text in ("1_0", "  5 ", "5\n", "+5", "٣", "NaN", "")
+    ),
+    (b'{"token_id": 1, "model": "m", "quota": 1, "quota": 7}', "a field is given twice"),
+    (b'{"token_id": 1, "model": "m", "quota": 7, "quota": 7}', "a field is given twice"),
+    (b" " * 2**20 + b"{}", "longer than 1048576 bytes"),
 ]
 
 
@@ -155,6 +164,76 @@ def test_bad_lines_are_printed_before_the_counts(sqlite_billing: Billing) -> Non
     assert output == (
         "line 2: not JSON\nline 3: no token 9\nrecorded  1\nskipped   0\nbad       2\n"
     )
+
+
+def test_dollars_may_be_a_text_that_is_spelled_like_a_number(ready: Billing) -> None:
+    said = imported(ready, lines(without("quota", usd="0.00001"), without("quota", usd=1e-5)))
+
+    assert said == {"recorded": 2, "skipped": 0, "bad": []}
+    assert used(ready) == 10
+
+
+def test_a_wrong_file_is_given_up_after_a_thousand_bad_lines(sqlite_billing: Billing) -> None:
+    sqlite_billing.user()
+    sqlite_billing.token()
+
+    output = sqlite_billing.run(
+        *("usage", "import", "-"), input=lines(GOOD) + b"junk\n" * 5000 + lines(GOOD), status=1
+    )
+
+    *bad, recorded, _, count, error = output.splitlines()
+    assert bad == [f"line {number}: not JSON" for number in range(2, 1002)]
+    assert (recorded, count) == ("recorded  1", "bad       1000")
+    assert error == (
+        "Error: stopped after 1000 bad lines (--max-bad): lines from 1002 on are not recorded,"
+        " good ones before are"
+    )
+    assert used(sqlite_billing) == 7
+
+
+def test_max_bad_says_how_many_bad_lines_are_too_many(ready: Billing) -> None:
+    content = lines(GOOD, b"junk", GOOD, b"junk", GOOD)
+
+    few = ready.run("usage", "import", "-", "--max-bad", "2", status=1, input=content)
+    more = ready.run("usage", "import", "-", "--max-bad", "3", status=1, input=content)
+
+    assert "recorded  2" in few
+    assert "lines from 5 on" in few
+    assert "recorded  3" in more
+    assert "stopped" not in more
+
+
+#: Runs a command and prints its greatest memory in MB.
+MEASURE = """
+import os, resource, subprocess, sys
+with open(os.devnull, "wb") as nowhere:
+    subprocess.run([os.path.join(os.path.dirname(sys.executable), "flask"), *sys.argv[1:]],
+                   stdout=nowhere, stderr=nowhere)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.parametrize("line", [b"x" * 19 + b"\n", b"x"], ids=["lines", "one line"])
+def test_a_wrong_file_of_40_mb_takes_no_memory(
+    sqlite_billing: Billing, tmp_path: Path, line: bytes
+) -> None:
+    wrong, small = tmp_path / "wrong", tmp_path / "small"
+    wrong.write_bytes(line * (40_000_000 // len(line)))
+    small.write_bytes(b"junk\n")
+    most = []
+
+    for file in (small, wrong):
+        ended = subprocess.run(
+            [sys.executable, "-c", MEASURE, "usage", "import", str(file)],
+            cwd=ROOT,
+            env=environment(sqlite_billing.env),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        most.append(int(ended.stdout.split()[-1]))
+
+    assert most[1] - most[0] < 20
 
 
 def test_importing_a_file_again_records_nothing_twice(ready: Billing, tmp_path: Path) -> None:

@@ -43,6 +43,24 @@ def test_an_unlimited_token_has_the_unlimited_figure_and_its_own_usage(gateway: 
     assert gateway.read("usage")["total_usage"] == 0.05
 
 
+def test_an_unlimited_token_in_quota_units_has_a_limit_above_its_usage(gateway: Gateway) -> None:
+    gateway.token(gateway.user(), unlimited_quota=True, used_quota=125_000_000)
+    client = gateway.client(DISPLAY_UNIT="TOKENS")
+
+    subscription = client.get("/dashboard/billing/subscription", headers=BEARER)
+    usage = client.get(USAGE, headers=BEARER)
+
+    assert subscription.json == {
+        "object": "billing_subscription",
+        "has_payment_method": True,
+        "soft_limit_usd": 225000000.0,
+        "hard_limit_usd": 225000000.0,
+        "system_hard_limit_usd": 225000000.0,
+        "access_until": 0,
+    }
+    assert usage.json == {"object": "list", "total_usage": 12500000000.0}
+
+
 @on_sqlite
 def test_an_unlimited_token_can_show_its_owners_account(gateway: Gateway) -> None:
     gateway.token(gateway.user(), unlimited_quota=True, expired_time=4102444800)

@@ -83,6 +83,7 @@ def test_days_and_models_are_told_apart(billing: Billing) -> None:
             {"timestamp": START + 2 * DAY, "line_items": []},
         ],
         "period_usage": 3.6,
+        "period_refunded": 0.0,
     }
 
 
@@ -154,7 +155,7 @@ def test_logs_in_a_database_of_their_own_are_read_there(newapi: Gateway, mariadb
     assert daily(answer) == {0: [("elsewhere", 1.0)]}
 
 
-def test_logs_in_clickhouse_are_no_zero(newapi: Gateway) -> None:
+def test_logs_in_clickhouse_are_no_zero(newapi: Gateway, caplog: pytest.LogCaptureFixture) -> None:
     newapi.token(newapi.user(), unlimited_quota=True)
     client = newapi.client(LOG_DATABASE_URL="clickhouse://h/logs")
 
@@ -162,8 +163,30 @@ def test_logs_in_clickhouse_are_no_zero(newapi: Gateway) -> None:
     days = client.get(query(), headers=bearer(KEY))
 
     assert plain.status_code == 200
-    assert days.status_code == 500
-    assert days.json == {"error": {"message": "获取使用量失败", "type": "new_api_error"}}
+    assert days.status_code == 501
+    assert days.headers.get("Retry-After") is None
+    assert days.json == {
+        "error": {
+            "message": "该网关的日志保存在 ClickHouse 中，本服务无法读取：不提供每日费用，"
+            "其他数字不受影响",
+            "type": "new_api_error",
+            "code": "unsupported_logs",
+        }
+    }
+    costs = client.get(
+        f"/v1/organization/costs?start_time={START}",
+        headers=bearer(KEY, **{"Accept-Language": "en"}),
+    )
+    assert costs.status_code == 501
+    assert costs.json == {
+        "error": {
+            "message": "the gateway keeps its logs in ClickHouse, which this service cannot read: "
+            "there are no daily costs; all other figures are right",
+            "type": "new_api_error",
+            "code": "unsupported_logs",
+        }
+    }
+    assert caplog.records == []
 
 
 def test_an_unlimited_token_shown_as_its_account_shows_the_accounts_days(newapi: Gateway) -> None:

@@ -71,11 +71,11 @@ def test_subscriptions_that_come_with_an_upgrade_count(newapi: Gateway) -> None:
 
 
 def test_narrow_columns_of_old_databases_are_read(newapi: Gateway) -> None:
-    kind = {"mysql": "int", "postgresql": "integer", "sqlite": "int"}[newapi.kind]
+    kind = {"mysql": "int", "postgresql": "integer", "sqlite": "int"}[newapi.dialect]
     for table, column in (("users", "quota"), ("users", "used_quota"), ("tokens", "used_quota")):
-        if newapi.kind == "mysql":
+        if newapi.dialect == "mysql":
             newapi.execute(f'ALTER TABLE "{table}" MODIFY "{column}" {kind}')
-        elif newapi.kind == "postgresql":
+        elif newapi.dialect == "postgresql":
             newapi.execute(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE {kind}')
     newapi.token(newapi.user(), remain_quota=2**40)
 

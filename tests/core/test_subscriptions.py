@@ -100,6 +100,109 @@ def test_subscription_only_without_one_has_nothing_left(newapi: Gateway) -> None
     assert account(newapi, '{"billing_preference": "subscription_only"}') == (400, 400)
 
 
+STRICT = {"allow_wallet_overflow": False}
+
+
+@pytest.mark.parametrize("setting", [None, '{"billing_preference": "subscription_first"}', "{}"])
+def test_beside_a_strict_subscription_the_wallet_cannot_be_spent(
+    newapi: Gateway, setting: str | None
+) -> None:
+    newapi.option("QuotaPerUnit", "1000")
+    newapi.option("DisplayTokenStatEnabled", "false")
+    newapi.token(newapi.user(id=1, quota=5000, used_quota=999, setting=setting))
+    subscribe(newapi, 1000, 999, id=7, start_time=NOW, end_time=4102444800, **STRICT)
+    newapi.insert("redemptions", id=5, key="a", used_user_id=1, quota=5000, redeemed_time=200)
+    newapi.insert(
+        "top_ups", id=6, user_id=1, amount=5, status="success", create_time=100, trade_no="t"
+    )
+
+    assert newapi.read("subscription") == {
+        "object": "billing_subscription",
+        "has_payment_method": True,
+        "soft_limit_usd": 1.0,
+        "hard_limit_usd": 1.0,
+        "system_hard_limit_usd": 1.0,
+        "access_until": 0,
+    }
+    assert newapi.read("usage") == {"object": "list", "total_usage": 99.9}
+    assert newapi.read("credit_grants") == {
+        "object": "credit_summary",
+        "total_granted": 1.0,
+        "total_used": 0.999,
+        "total_available": 0.001,
+        "grants": {
+            "object": "list",
+            "data": [
+                {
+                    "object": "credit_grant",
+                    "id": "subscription-7",
+                    "grant_amount": 1.0,
+                    "used_amount": 0.999,
+                    "effective_at": NOW,
+                    "expires_at": 4102444800,
+                }
+            ],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("preference", "limit"),
+    [
+        ("wallet_first", 5000),
+        ("wallet_only", 1000),
+        ("subscription_only", 4400),
+        ("unheard_of", 4400),
+    ],
+)
+def test_strictness_matters_only_where_subscriptions_come_first(
+    newapi: Gateway, preference: str, limit: int
+) -> None:
+    subscribe(newapi, 5000, 1000, **STRICT)
+
+    assert account(newapi, f'{{"billing_preference": "{preference}"}}') == (limit, 400)
+
+
+def test_one_strict_subscription_is_enough(newapi: Gateway) -> None:
+    subscribe(newapi, 5000, 1000, allow_wallet_overflow=True)
+    subscribe(newapi, 300, 300, **STRICT)
+    subscribe(newapi, 20, 0, allow_wallet_overflow=None)
+
+    assert account(newapi) == (4000 + 0 + 20 + 400, 400)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"status": "expired"}, {"status": "cancelled"}, {"end_time": NOW - 1}, {"user_id": 2}],
+)
+def test_a_strict_subscription_that_is_not_active_bars_nothing(
+    newapi: Gateway, values: dict[str, object]
+) -> None:
+    subscribe(newapi, 5000, 1000, **STRICT, **values)
+
+    assert account(newapi) == (1000, 400)
+
+
+def test_a_strict_subscription_without_a_limit_is_unlimited(newapi: Gateway) -> None:
+    subscribe(newapi, 0, 6000, **STRICT)
+
+    assert account(newapi) == (100000000, 400)
+
+
+@pytest.mark.parametrize("overflow", [True, None])
+def test_without_strictness_the_wallet_counts(newapi: Gateway, overflow: bool | None) -> None:
+    subscribe(newapi, 5000, 1000, allow_wallet_overflow=overflow)
+
+    assert account(newapi) == (5000, 400)
+
+
+def test_a_table_without_the_column_knows_no_strictness(newapi: Gateway) -> None:
+    newapi.execute('ALTER TABLE "user_subscriptions" DROP COLUMN "allow_wallet_overflow"')
+    subscribe(newapi, 5000, 1000)
+
+    assert account(newapi) == (5000, 400)
+
+
 def test_a_tokens_own_figures_know_no_subscriptions(newapi: Gateway) -> None:
     newapi.token(newapi.user(id=1))
     subscribe(newapi, 5000, 1000)

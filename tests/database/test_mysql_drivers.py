@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from importlib import metadata
 
 import peewee
 import pytest
@@ -18,17 +19,12 @@ from billing.errors import DatabaseMisconfigured, DatabaseUnavailable
 from config import DatabaseURL, database_url
 from tests.support.application import Billing
 from tests.support.http_client import bearer
-from tests.support.mariadb import MariaDB
+from tests.support.mariadb import ENDLESS_JOIN, MariaDB
 from tests.support.mysql import MySQL
 from tests.support.processes import wait_for
 
 #: Each driver by what it adds to an address.
 DRIVERS = {"PyMySQL": "?driver=pymysql", "mysqlclient": ""}
-
-#: A statement that takes for ever, on either server.
-ENDLESS = "SELECT COUNT(*) FROM " + ", ".join(
-    f"information_schema.collations AS c{number}" for number in range(5)
-)
 
 
 def statement(sql: str) -> QueryBuilder:
@@ -76,7 +72,7 @@ def connection_id(database: Database) -> int:
     return int(number)
 
 
-def test_callers_read_what_commands_wrote(url: str, driver: str) -> None:
+def test_callers_read_what_commands_wrote(url: str) -> None:
     billing = Billing(url)
     billing.run("init")
     billing.user("名", quota=500_000)
@@ -84,17 +80,33 @@ def test_callers_read_what_commands_wrote(url: str, driver: str) -> None:
 
     told = billing.client().get("/v1/dashboard/billing/subscription", headers=bearer(key))
 
-    check = billing.run("check")
     billing.close()
     assert (told.status_code, told.get_json()["hard_limit_usd"]) == (200, 1.0)
-    assert driver in check
+
+
+def test_check_names_the_server_and_the_driver_that_runs(
+    server: MariaDB, url: str, driver: str
+) -> None:
+    billing = Billing(url)
+    billing.run("init")
+
+    report = billing.json("check")
+
+    billing.close()
+    ((version,),) = server.execute("SELECT VERSION()")
+    kind = "MySQL " if isinstance(server, MySQL) else ""
+    assert report["database"] == f"{kind}{version}"
+    assert report["driver"] == f"{driver} {metadata.version(driver)}"
 
 
 def test_the_driver_is_the_one_of_the_address(database: Database, driver: str) -> None:
     database.fetch(statement("SELECT 1"))
 
-    module = type(database.peewee.connection()).__module__.partition(".")[0]
-    assert module == {"PyMySQL": "pymysql", "mysqlclient": "MySQLdb"}[driver]
+    classes = type(database.peewee.connection()).__mro__
+    modules = {each.__module__.partition(".")[0] for each in classes}
+    assert modules & {"pymysql", "MySQLdb"} == {
+        {"PyMySQL": "pymysql", "mysqlclient": "MySQLdb"}[driver]
+    }
 
 
 def test_numbers_and_texts_come_back_whole(database: Database) -> None:
@@ -113,7 +125,7 @@ def test_a_statement_that_is_given_up_ends_on_the_server_too(
 ) -> None:
     number = connection_id(database)
     with pytest.raises(DatabaseUnavailable):
-        database.fetch(statement(ENDLESS), heavy=True)
+        database.fetch(statement(ENDLESS_JOIN), heavy=True)
 
     running = "SELECT 1 FROM information_schema.processlist WHERE id = %s AND command = 'Query'"
     wait_for(lambda: not server.execute(running, number), "the end of the statement", 5)

@@ -94,9 +94,10 @@ def test_an_account_that_may_only_select_suffices(
 ) -> None:
     newapi.token(newapi.user())
     newapi.insert("logs", id=1, user_id=1, type=2, created_at=1, quota=400)
-    if newapi.kind == "mysql":
-        server, name = request.getfixturevalue("mariadb"), database_name(newapi.url)
-        server.execute("CREATE OR REPLACE USER reader@'127.0.0.1' IDENTIFIED BY 'pw'")
+    if newapi.dialect == "mysql":
+        server, name = request.getfixturevalue(newapi.kind), database_name(newapi.url)
+        server.execute("DROP USER IF EXISTS reader@'127.0.0.1'")
+        server.execute("CREATE USER reader@'127.0.0.1' IDENTIFIED BY 'pw'")
         server.execute(f"GRANT SELECT ON {name}.* TO reader@'127.0.0.1'")
         newapi.url = f"mysql://reader:pw@127.0.0.1:{server.port}/{name}"
     elif newapi.kind == "postgresql":

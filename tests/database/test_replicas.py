@@ -12,7 +12,6 @@ from typing import Any
 
 import peewee
 import psycopg
-import pymysql
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -23,10 +22,11 @@ from config import database_url
 from tests.support.gateways import Gateway
 from tests.support.mariadb import database_name
 from tests.support.processes import free_port, wait_for
-from tests.support.replicas import MariaDBPair, PostgreSQLPair
+from tests.support.replicas import MariaDBPair, MySQLPair, PostgreSQLPair
 
 PAIRS: dict[str, type[MariaDBPair | PostgreSQLPair]] = {
-    "mysql": MariaDBPair,
+    "mariadb": MariaDBPair,
+    "mysql": MySQLPair,
     "postgresql": PostgreSQLPair,
 }
 
@@ -44,11 +44,8 @@ def followed(pair: Any) -> Iterator[Gateway]:
     with ExitStack() as stack:
         name = database_name(stack.enter_context(pair.primary.database()))
         if isinstance(pair, MariaDBPair):
-            socket = str(pair.primary.socket)
-            connection: Any = pymysql.connect(
-                unix_socket=socket, user="root", database=name, autocommit=True, ssl_disabled=True
-            )
-            kind = "mysql"
+            connection: Any = pair.primary.connect(name)
+            kind = "mysql" if isinstance(pair, MySQLPair) else "mariadb"
         else:
             connection = psycopg.connect(pair.primary.url(name), autocommit=True)
             kind = "postgresql"
@@ -89,18 +86,18 @@ def test_a_replica_answers_and_is_said_to_be_one(followed: Gateway) -> None:
     assert used(followed) == 250
 
 
-@pytest.mark.parametrize("pair", ["mysql"], indirect=True)
+@pytest.mark.parametrize("pair", ["mariadb", "mysql"], indirect=True)
 def test_check_names_the_grant_without_which_it_cannot_tell(pair: Any, followed: Gateway) -> None:
-    accounts = "billing@localhost, billing@'127.0.0.1'"
-    pair.replica.execute(f"REVOKE SLAVE MONITOR ON *.* FROM {accounts}")
+    accounts = ", ".join(pair.replica.ACCOUNTS)
+    pair.replica.execute(f"REVOKE {pair.GRANT} ON *.* FROM {accounts}")
     try:
         report = check(followed.app())
     finally:
-        pair.replica.execute(f"GRANT SLAVE MONITOR ON *.* TO {accounts}")
+        pair.replica.execute(f"GRANT {pair.GRANT} ON *.* TO {accounts}")
 
     assert (report["replica"], report["seconds_behind"]) == ("yes", "unknown")
     assert of_replica(report) == [
-        "the database is a replica: only an account with GRANT SLAVE MONITOR ON *.* may ask for"
+        f"the database is a replica: only an account with GRANT {pair.GRANT} ON *.* may ask for"
         " its lag"
     ]
 
@@ -192,7 +189,7 @@ def test_a_late_replica_answers_old_figures_and_check_says_how_old(
     wait_for(lambda: used(followed) == 300, "the replica")
 
 
-@pytest.mark.parametrize("pair", ["mysql"], indirect=True)
+@pytest.mark.parametrize("pair", ["mariadb", "mysql"], indirect=True)
 def test_check_warns_of_figures_that_are_older_than_a_minute(pair: Any, followed: Gateway) -> None:
     app = followed.app()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,17 +10,19 @@ import pytest
 
 from tests.support.application import Billing
 from tests.support.gunicorn import Gunicorn
-from tests.support.mariadb import MariaDB
+from tests.support.mariadb import MariaDB, OnMySQL
+from tests.support.nginx import Front, Nginx
+from tests.support.processes import ROOT, program
 from tests.support.site import Callers, Site, fill
 
 
-@pytest.fixture(scope="session", params=["sqlite", "mariadb"])
+@pytest.fixture(scope="session", params=["sqlite", "mariadb", "mysql"])
 def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an empty database that lasts as long as all tests, on each kind of server."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path_factory.mktemp('site') / 'billing.db'}"
     else:
-        with request.getfixturevalue("mariadb").database() as url:
+        with request.getfixturevalue(request.param).database() as url:
             yield url
 
 
@@ -45,11 +48,43 @@ def socket_path(tmp_path: Path) -> Path:
     return tmp_path / "gunicorn.sock"
 
 
+@pytest.fixture(params=["mariadb", "mysql"])
+def on_mysql(request: pytest.FixtureRequest) -> Iterator[OnMySQL]:
+    """A server, MariaDB or MySQL, and a database with our tables on it."""
+    server: MariaDB = request.getfixturevalue(request.param)
+    with server.billing() as billing:
+        yield server, billing
+
+
 @pytest.fixture
 def on_mariadb(mariadb: MariaDB) -> Iterator[Billing]:
-    """A database with our tables, on MariaDB alone."""
-    with mariadb.database() as url:
-        billing = Billing(url)
-        billing.run("init")
+    """A database with our tables, on MariaDB alone: the drills of soak/."""
+    with mariadb.billing() as billing:
         yield billing
-        billing.close()
+
+
+def _unit(name: str) -> str:
+    """The value of a line of deploy/billing.service."""
+    lines = (ROOT / "deploy" / "billing.service").read_text().splitlines()
+    (value,) = (line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
+    return value
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """Clients reach nginx over TCP; nginx reaches gunicorn over its unix socket."""
+    program("nginx")
+    folder = tmp_path_factory.mktemp("front")
+    billing = Billing(f"sqlite:///{folder / 'billing.db'}")
+    billing.run("init")
+    alice, keys = fill(billing)
+    billing.close()
+    name, value = _unit("Environment").split("=")
+    _, *options, app = shlex.split(_unit("ExecStart").replace("/run/billing", str(folder)))
+    assert app == "wsgi:app"
+    server = Gunicorn({**billing.env, name: value}, folder, *options)
+    (folder / "nginx").mkdir()
+    nginx = Nginx(folder / "nginx", folder / "gunicorn.sock", {})
+    yield Front(nginx, Site(server, alice["id"], alice["access_token"], keys))
+    nginx.close()
+    server.close()

@@ -18,8 +18,9 @@ from typing import Any
 from tests.support.application import Billing
 from tests.support.gunicorn import Gunicorn
 from tests.support.http_client import Answer, ask, bearer
-from tests.support.mariadb import MariaDB
+from tests.support.mariadb import MariaDB, OnMySQL
 from tests.support.processes import ROOT, environment, wait_for
+from tests.support.servers import under_threads_too
 from tests.support.site import UNAVAILABLE, UNREADABLE, USAGE, is_unreadable
 
 TIMEOUT = {"DATABASE_TIMEOUT": "1"}
@@ -53,22 +54,24 @@ class Traffic:
             thread.join()
 
 
+@under_threads_too
 def test_callers_ride_out_a_restart_of_the_database(
-    mariadb: MariaDB, on_mariadb: Billing, gunicorn: Callable[..., Gunicorn]
+    on_mysql: OnMySQL, gunicorn: Callable[..., Gunicorn]
 ) -> None:
-    on_mariadb.user()
-    key = on_mariadb.token()["key"]
-    server = gunicorn({**on_mariadb.env, **TIMEOUT})
+    database, billing = on_mysql
+    billing.user()
+    key = billing.token()["key"]
+    server = gunicorn({**billing.env, **TIMEOUT})
     workers, traffic = server.workers(), Traffic(server, key)
     try:
         wait_for(lambda: 200 in traffic.statuses(), "an answer")
-        mariadb.stop()
+        database.stop()
         wait_for(lambda: 503 in traffic.statuses(), "a 503")
         health = ask(server.url, "/healthz")
         ready = ask(server.url, "/readyz")
     finally:
-        if mariadb.process is None:
-            mariadb.start()
+        if database.process is None:
+            database.start()
         back = time.monotonic()
         wait_for(lambda: traffic.answers[-1][0] > back + 2.5, "2.5 s of answers")
         traffic.close()
@@ -143,12 +146,12 @@ def _seen(server: Gunicorn, token: dict[str, Any]) -> set[bytes]:
 
 
 @contextmanager
-def _frozen(mariadb: MariaDB) -> Iterator[None]:
-    mariadb.freeze()
+def _frozen(database: MariaDB) -> Iterator[None]:
+    database.freeze()
     try:
         yield
     finally:
-        mariadb.resume()
+        database.resume()
 
 
 def _timed(server: Gunicorn, path: str, key: str) -> tuple[float, Answer]:
@@ -158,14 +161,15 @@ def _timed(server: Gunicorn, path: str, key: str) -> tuple[float, Answer]:
 
 
 def test_a_frozen_database_keeps_nobody_from_healthz(
-    mariadb: MariaDB, on_mariadb: Billing, gunicorn: Callable[..., Gunicorn]
+    on_mysql: OnMySQL, gunicorn: Callable[..., Gunicorn]
 ) -> None:
-    on_mariadb.user()
-    key = on_mariadb.token()["key"]
-    server = gunicorn({**on_mariadb.env, **TIMEOUT})
+    database, billing = on_mysql
+    billing.user()
+    key = billing.token()["key"]
+    server = gunicorn({**billing.env, **TIMEOUT})
     workers = server.workers()
 
-    with _frozen(mariadb), ThreadPoolExecutor(40) as pool:
+    with _frozen(database), ThreadPoolExecutor(40) as pool:
         crowd = [pool.submit(ask, server.url, USAGE, bearer(key)) for _ in range(30)]
         checks = [pool.submit(_timed, server, "/healthz", "") for _ in range(3)]
         answers = [future.result() for future in crowd]

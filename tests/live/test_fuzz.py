@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.support.odd_requests import exchanged, judge, requests
-from tests.support.site import USAGE, Site
+from tests.support.gunicorn import Gunicorn
+from tests.support.odd_requests import Request, exchanged, judge, requests
+from tests.support.servers import under_threads
+from tests.support.site import USAGE, Callers, Site
 
-#: On each kind of database.
-EXAMPLES = 1000
+#: On each kind of database, and of them under each threaded server.
+EXAMPLES, BATCHES = 1000, 60
+
+#: As many as a threaded worker has threads, twice.
+AT_ONCE = 8
 
 
-def fuzz(site: Site, examples: int, *, fixed: bool) -> set[int]:
-    """Send so many, the same ones each time if `fixed`; the statuses that came back."""
+def fuzz(site: Site, examples: int, *, fixed: bool, at_once: int = 1) -> set[int]:
+    """Send so many batches of `at_once` requests, the same ones each time if `fixed`.
+
+    Returns the statuses that came back.
+    """
     statuses: set[int] = set()
+    batches = st.lists(requests(site), min_size=at_once, max_size=at_once)
+    port = site.server.port
 
     @settings(
         max_examples=examples,
@@ -24,14 +37,15 @@ def fuzz(site: Site, examples: int, *, fixed: bool) -> set[int]:
         suppress_health_check=list(HealthCheck),
         phases=[Phase.generate, Phase.shrink],
     )
-    @given(st.data())
-    def send(data: st.DataObject) -> None:
-        request = data.draw(requests(site))
-        received = exchanged(site.server.port, request.raw)
-        statuses.add(int(received[9:12]) if received else 0)
-        judge(request, received)
+    @given(batches)
+    def send(batch: list[Request]) -> None:
+        answers = pool.map(lambda request: exchanged(port, request.raw), batch)
+        for request, received in zip(batch, list(answers), strict=True):
+            statuses.add(int(received[9:12]) if received else 0)
+            judge(request, received)
 
-    send()
+    with ThreadPoolExecutor(at_once) as pool:
+        send()
     return statuses
 
 
@@ -44,3 +58,18 @@ def test_no_request_breaks_an_answer_or_reads_what_is_not_its_own(site: Site) ->
     assert {0, 200, 400, 401, 404, 405} <= statuses
     assert site.server.workers() == workers
     assert site.ask(USAGE, "example").body == b'{"object":"list","total_usage":2500.0}\n'
+
+
+@under_threads
+def test_odd_requests_at_once_are_each_answered_by_themselves(
+    server_class: type[Gunicorn], callers: Callers, tmp_path: Path
+) -> None:
+    # A connection that is kept may rightly carry a second request.
+    with callers.served(server_class, tmp_path, *server_class.NO_KEEP_ALIVE) as site:
+        workers = site.server.workers()
+
+        statuses = fuzz(site, BATCHES, fixed=True, at_once=AT_ONCE)
+
+        assert {200, 400, 401, 404} <= statuses
+        assert site.server.workers() == workers
+        assert site.ask(USAGE, "example").body == b'{"object":"list","total_usage":2500.0}\n'

@@ -81,6 +81,18 @@ def test_the_log_holds_no_key_no_access_token_and_no_password(
     assert not [line for line in server.log.splitlines() if any(word in line for word in hidden)]
 
 
+def test_no_level_logs_a_path_that_is_none_of_ours(
+    sqlite_billing: Billing, gunicorn: Callable[..., Gunicorn]
+) -> None:
+    server = gunicorn({**sqlite_billing.env, "LOG_LEVEL": "DEBUG"})
+
+    ask(server.url, "/sh0rt-s3cr3t")
+    server.close()
+
+    assert '"GET other" 404' in server.log
+    assert "s3cr3t" not in server.log
+
+
 def test_a_worker_that_is_stopped_amid_a_request_logs_no_query(
     mariadb: MariaDB, gunicorn: Callable[..., Gunicorn]
 ) -> None:
@@ -119,3 +131,20 @@ def _peers(pid: int) -> set[int]:
     with open("/proc/net/tcp") as table:
         rows = [line.split() for line in table][1:]
     return {int(row[2][-4:], 16) for row in rows if f"socket:[{row[9]}]" in inodes}
+
+
+def test_access_lines_have_the_clients_address_without_its_port(
+    sqlite_billing: Billing, gunicorn: Callable[..., Gunicorn]
+) -> None:
+    server = gunicorn({**sqlite_billing.env, "TRUSTED_PROXY_HOPS": "1"})
+
+    for entry in ("203.0.113.7:51234", "6.6.6.6, [2001:db8::1]:443", "6.6.6.6, junk"):
+        ask(server.url, USAGE, {"X-Forwarded-For": entry})
+
+    def addresses() -> list[str]:
+        lines = [line for line in server.log.splitlines() if USAGE in line]
+        return sorted(line.partition(' "')[0] for line in lines)
+
+    # A line is written after its answer.
+    wait_for(lambda: len(addresses()) == 3, "the last line", 5)
+    assert addresses() == ["", "2001:db8::1", "203.0.113.7"]

@@ -1,4 +1,4 @@
-"""What callers see while MariaDB refuses, kills and fails, and when it does no longer."""
+"""What callers see while MariaDB or MySQL refuses, kills and fails, and when it does no longer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from tests.support.application import Billing
 from tests.support.background_load import RIGHT, TIMEOUT, BackgroundLoad
 from tests.support.gunicorn import Gunicorn
 from tests.support.http_client import ask, bearer
-from tests.support.mariadb import MariaDB, database_name
+from tests.support.mariadb import MariaDB, OnMySQL, database_name
 from tests.support.processes import flask
+from tests.support.servers import under_threads_too
 from tests.support.site import USAGE, is_unreadable, prepared
 
 Start = Callable[..., Gunicorn]
@@ -32,15 +33,17 @@ def _kill_all(cursor: pymysql.cursors.Cursor, name: str) -> int:
     return len(connections)
 
 
+@under_threads_too
 def test_callers_do_not_notice_that_their_connections_are_killed(
-    mariadb: MariaDB, on_mariadb: Billing, gunicorn: Start
+    on_mysql: OnMySQL, gunicorn: Start
 ) -> None:
-    key = prepared(on_mariadb)
-    on_mariadb.close()
-    server = gunicorn({**on_mariadb.env, **TIMEOUT})
+    database, billing = on_mysql
+    key = prepared(billing)
+    billing.close()
+    server = gunicorn({**billing.env, **TIMEOUT})
 
-    name = database_name(on_mariadb.env["DATABASE_URL"])
-    with BackgroundLoad(server.url, key, RIGHT) as drill, closing(mariadb.connect()) as admin:
+    name = database_name(billing.env["DATABASE_URL"])
+    with BackgroundLoad(server.url, key, RIGHT) as drill, closing(database.connect()) as admin:
         killed = 0
         for _ in range(10):
             killed += _kill_all(admin.cursor(), name)
@@ -50,13 +53,13 @@ def test_callers_do_not_notice_that_their_connections_are_killed(
     drill.check()
 
 
-def _take(mariadb: MariaDB, stack: ExitStack) -> bool:
+def _take(database: MariaDB, stack: ExitStack) -> bool:
     """Hold one more connection; False if there is none left."""
     try:
         connection = pymysql.connect(
-            unix_socket=str(mariadb.socket),
+            unix_socket=str(database.socket),
             user="billing",
-            password=mariadb.password,
+            password=database.password,
             ssl_disabled=True,
         )
     except pymysql.OperationalError as error:
@@ -68,47 +71,77 @@ def _take(mariadb: MariaDB, stack: ExitStack) -> bool:
 
 
 @contextmanager
-def _full(mariadb: MariaDB, name: str) -> Iterator[None]:
+def _full(database: MariaDB, name: str) -> Iterator[None]:
     """All connections taken, also those that the service had to the database `name`."""
-    with ExitStack() as stack, closing(mariadb.connect()) as admin, admin.cursor() as cursor:
-        stack.callback(mariadb.execute, "SET GLOBAL max_connections = 200")
+    with ExitStack() as stack, closing(database.connect()) as admin, admin.cursor() as cursor:
+        stack.callback(database.execute, "SET GLOBAL max_connections = 200")
         cursor.execute("SET GLOBAL max_connections = 10")
-        while _take(mariadb, stack):
+        while _take(database, stack):
             pass
         while _kill_all(cursor, name):
-            _take(mariadb, stack)
+            _take(database, stack)
         yield
 
 
+@under_threads_too
 def test_a_database_with_no_connection_left_is_503_until_there_is(
-    mariadb: MariaDB, on_mariadb: Billing, gunicorn: Start
+    on_mysql: OnMySQL, gunicorn: Start
 ) -> None:
-    key = prepared(on_mariadb)
-    on_mariadb.close()
-    server = gunicorn({**on_mariadb.env, **TIMEOUT})
+    database, billing = on_mysql
+    key = prepared(billing)
+    billing.close()
+    server = gunicorn({**billing.env, **TIMEOUT})
 
     with BackgroundLoad(server.url, key, RIGHT) as drill:
-        with _full(mariadb, database_name(on_mariadb.env["DATABASE_URL"])):
+        with _full(database, database_name(billing.env["DATABASE_URL"])):
             drill.until(503, 10)
         drill.recovered()
 
     drill.check(503)
 
 
-def test_a_database_that_is_read_only_is_read_and_a_record_says_why_not(
-    mariadb: MariaDB, on_mariadb: Billing, gunicorn: Start
+def test_a_password_that_is_changed_is_503_until_it_is_put_back(
+    on_mysql: OnMySQL, gunicorn: Start
 ) -> None:
-    key = prepared(on_mariadb)
-    server = gunicorn({**on_mariadb.env, **TIMEOUT})
+    database, billing = on_mysql
+    key = prepared(billing)
+    billing.close()
+    server = gunicorn({**billing.env, **TIMEOUT})
+    name = database_name(billing.env["DATABASE_URL"])
+
+    with BackgroundLoad(server.url, key, RIGHT) as drill, closing(database.connect()) as admin:
+        database.change_password("another")
+        try:
+            # Whoever is connected stays so.
+            drill.until(200, 20)
+            _kill_all(admin.cursor(), name)
+            drill.until(503, 10)
+            refused = flask(billing.env, "user", "list")
+        finally:
+            database.change_password(database.password)
+        drill.recovered()
+
+    drill.check(503)
+    assert refused.returncode == 1
+    assert "1045" in refused.stderr
+    assert "another" not in refused.stderr + server.log
+
+
+def test_a_database_that_is_read_only_is_read_and_a_record_says_why_not(
+    on_mysql: OnMySQL, gunicorn: Start
+) -> None:
+    database, billing = on_mysql
+    key = prepared(billing)
+    server = gunicorn({**billing.env, **TIMEOUT})
 
     with BackgroundLoad(server.url, key, RIGHT) as drill:
-        mariadb.execute("SET GLOBAL read_only = 1")
+        database.execute("SET GLOBAL read_only = 1")
         try:
             command = ("usage", "record", "1", "--model", "m", "--quota", "1")
-            refused = flask(on_mariadb.env, *command)
+            refused = flask(billing.env, *command)
             drill.until(200, 20)
         finally:
-            mariadb.execute("SET GLOBAL read_only = 0")
+            database.execute("SET GLOBAL read_only = 0")
 
     drill.check()
     assert refused.returncode == 1
@@ -119,8 +152,8 @@ def test_a_database_that_is_read_only_is_read_and_a_record_says_why_not(
 class Failing:
     """A database whose `tokens` raise `code` on connections up to a number."""
 
-    def __init__(self, mariadb: MariaDB, billing: Billing, code: int) -> None:
-        self.mariadb, self.name = mariadb, database_name(billing.env["DATABASE_URL"])
+    def __init__(self, database: MariaDB, billing: Billing, code: int) -> None:
+        self.database, self.name = database, database_name(billing.env["DATABASE_URL"])
         for statement in (
             "CREATE TABLE failing (up_to BIGINT)",
             "INSERT INTO failing VALUES (0)",
@@ -136,7 +169,7 @@ class Failing:
             self._execute(statement)
 
     def _execute(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        return self.mariadb.execute(sql, *parameters, database=self.name)
+        return self.database.execute(sql, *parameters, database=self.name)
 
     def up_to(self, connection: int) -> None:
         self._execute("UPDATE failing SET up_to = %s", connection)
@@ -157,11 +190,12 @@ CODES = [1213, 1205, 1047]
 
 @pytest.mark.parametrize("code", CODES)
 def test_a_read_that_fails_once_is_tried_again_unnoticed(
-    mariadb: MariaDB, on_mariadb: Billing, gunicorn: Start, code: int
+    on_mysql: OnMySQL, gunicorn: Start, code: int
 ) -> None:
-    key, failing = prepared(on_mariadb), Failing(mariadb, on_mariadb, code)
-    on_mariadb.close()
-    server = gunicorn({**on_mariadb.env, **TIMEOUT, "METRICS": "true"})
+    database, billing = on_mysql
+    key, failing = prepared(billing), Failing(database, billing, code)
+    billing.close()
+    server = gunicorn({**billing.env, **TIMEOUT, "METRICS": "true"})
 
     with BackgroundLoad(server.url, key, RIGHT) as drill:
         drill.until(200, 10)
@@ -174,10 +208,11 @@ def test_a_read_that_fails_once_is_tried_again_unnoticed(
 
 @pytest.mark.parametrize("code", CODES)
 def test_a_read_that_fails_again_is_a_503_after_that_one_retry(
-    mariadb: MariaDB, on_mariadb: Billing, gunicorn: Start, code: int
+    on_mysql: OnMySQL, gunicorn: Start, code: int
 ) -> None:
-    key, failing = prepared(on_mariadb), Failing(mariadb, on_mariadb, code)
-    server = gunicorn({**on_mariadb.env, **TIMEOUT, "METRICS": "true", "WEB_CONCURRENCY": "1"})
+    database, billing = on_mysql
+    key, failing = prepared(billing), Failing(database, billing, code)
+    server = gunicorn({**billing.env, **TIMEOUT, "METRICS": "true", "WEB_CONCURRENCY": "1"})
     assert ask(server.url, USAGE, bearer(key)).status == 200
 
     failing.up_to(2**62)

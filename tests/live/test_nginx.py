@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import socket
 import threading
@@ -16,16 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from tests.support.application import Billing
-from tests.support.gunicorn import Gunicorn
 from tests.support.http_client import Answer, ask, bearer, exchange
-from tests.support.nginx import Nginx
-from tests.support.processes import ROOT, freeze, program, wait_for
-from tests.support.site import SUBSCRIPTION, USAGE, Site, fill
+from tests.support.nginx import Front, Nginx
+from tests.support.processes import freeze, wait_for
+from tests.support.site import SUBSCRIPTION, USAGE
 
 #: 502, 503 and 504 on our two routes, and elsewhere.
 UNAVAILABLE = {
@@ -33,38 +29,6 @@ UNAVAILABLE = {
     "/dashboard/billing//usage/": '{"error":{"message":"获取使用量失败","type":"new_api_error"}}',
     "/readyz": '{"error":{"message":"服务暂时不可用，请稍后重试","type":"new_api_error"}}',
 }
-
-
-def _unit(name: str) -> str:
-    """The value of a line of deploy/billing.service."""
-    lines = (ROOT / "deploy" / "billing.service").read_text().splitlines()
-    (value,) = (line.partition("=")[2] for line in lines if line.startswith(f"{name}="))
-    return value
-
-
-class Front(NamedTuple):
-    nginx: Nginx
-    site: Site
-
-
-@pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    """Clients reach nginx over TCP; nginx reaches gunicorn over its unix socket."""
-    program("nginx")
-    folder = tmp_path_factory.mktemp("front")
-    billing = Billing(f"sqlite:///{folder / 'billing.db'}")
-    billing.run("init")
-    alice, keys = fill(billing)
-    billing.close()
-    name, value = _unit("Environment").split("=")
-    _, *options, app = shlex.split(_unit("ExecStart").replace("/run/billing", str(folder)))
-    assert app == "wsgi:app"
-    server = Gunicorn({**billing.env, name: value}, folder, *options)
-    (folder / "nginx").mkdir()
-    nginx = Nginx(folder / "nginx", folder / "gunicorn.sock", {})
-    yield Front(nginx, Site(server, alice["id"], alice["access_token"], keys))
-    nginx.close()
-    server.close()
 
 
 @pytest.fixture
@@ -288,7 +252,21 @@ def test_a_client_in_a_hurry_is_told_to_wait(
         "/dashboard//billing/usage/?start_date=2026-11-01&end_date=2026-11-02&include=daily_costs",
         "/v1/organization/costs?start_time=1793491200",
         "//v1//organization/costs/?start_time=1793491200",
-        "/dashboard//billing/credit_grants/",
+        *(
+            f"{USAGE}?{include}&start_date=2026-11-01&end_date=2026-11-02"
+            for include in (
+                "include=x&include=daily_costs",
+                "include=daily%5Fcosts",
+                "include=daily%5fcosts",
+                "include=%64aily_costs",
+                "%69nclude=daily_costs",
+                "&&include=x&%69nclude=%64%61%69%6c%79%5f%63%6f%73%74%73&",
+            )
+        ),
+        "/v1/dashboard/billing/us%61ge?include=daily_costs&start_date=2026-11-1&end_date=2026-11-2",
+        "/v1/%6frganization/costs?start_time=1793491200",
+        "/v1/dashboard/billing/credit_grants",
+        "/dashboard//billing/credit_grants/?x=1",
     ],
 )
 def test_one_address_reads_one_range_of_days_at_a_time(front: Front, days: str) -> None:
@@ -307,7 +285,50 @@ def test_one_address_reads_one_range_of_days_at_a_time(front: Front, days: str) 
     refused, answered = sorted((asked.result() for asked in both), key=lambda told: -told.status)
     assert (answered.status, refused.status, refused.headers["Retry-After"]) == (200, 429, "2")
     assert refused.json["error"]["code"] == "rate_limited"
+    # A query that adds nothing to the figures would prove nothing.
+    assert answered.json.keys() & {"daily_costs", "data", "grants"}
     assert ask(front.nginx.url, days, headers).status == 200
+
+
+def test_preflights_and_other_heavy_reads_do_not_wait_for_daily_costs(front: Front) -> None:
+    days = f"{USAGE}?include=daily_costs&start_date=2026-11-01&end_date=2026-11-02"
+    grants = "/v1/dashboard/billing/credit_grants"
+    requests = [(days, "GET"), (days, "OPTIONS"), (days, "OPTIONS"), (grants, "GET")]
+    headers = front.site.headers("example")
+    workers = front.site.server.workers()
+    with ThreadPoolExecutor(len(requests)) as pool:
+        try:
+            for pid in workers:
+                freeze(pid)
+            asked = [
+                pool.submit(ask, front.nginx.url, path, headers, method)
+                for path, method in requests
+            ]
+            time.sleep(0.5)
+            refused = [answer.result().status for answer in asked if answer.done()]
+        finally:
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
+
+    assert refused == []
+    assert [answer.result().status for answer in asked] == [200] * 4
+
+
+@pytest.mark.parametrize("path", ["/readyz", "//readyz/", "/%72eadyz?x=1"])
+def test_readiness_is_not_asked_without_limit(
+    front: Front, start_nginx: Callable[..., Nginx], path: str
+) -> None:
+    socket = front.nginx.folder.parent / "gunicorn.sock"
+    nginx = start_nginx(socket, {"rate=5r/s": "rate=1r/m"})
+
+    answers = [ask(nginx.url, path) for _ in range(23)]
+    another = ask(nginx.url, path, client="127.0.0.2")
+
+    assert [answer.status for answer in answers] == [200] * 21 + [429] * 2
+    assert answers[-1].json["error"]["code"] == "rate_limited"
+    assert answers[-1].headers["Retry-After"] == "2"
+    assert another.status == 200
+    assert {ask(nginx.url, "/healthz").status for _ in range(50)} == {200}
 
 
 def test_nginx_logs_neither_query_strings_nor_keys(
@@ -353,23 +374,28 @@ def front_answer(front: Front) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("path", "method", "zone"),
+    ("path", "method", "zone", "burst", "rate"),
     [
-        ("/healthz", "GET", "health burst=40"),
-        ("/readyz", "GET", "health burst=40"),
-        (USAGE, "OPTIONS", "preflights burst=100"),
+        ("/healthz", "GET", "health:10m", 100, 20),
+        ("/readyz", "GET", "readiness:1m", 20, 5),
+        (USAGE, "OPTIONS", "preflights:10m", 100, 50),
     ],
 )
 def test_every_path_of_ours_is_limited(
-    front: Front, start_nginx: Callable[..., Nginx], path: str, method: str, zone: str
+    front: Front,
+    start_nginx: Callable[..., Nginx],
+    path: str,
+    method: str,
+    zone: str,
+    burst: int,
+    rate: int,
 ) -> None:
+    name = zone.partition(":")[0]
     nginx = start_nginx(
         front.nginx.folder.parent / "gunicorn.sock",
         {
-            f"zone={zone} nodelay": f"zone={zone.split()[0]} burst=1 nodelay",
-            f"zone={zone.split()[0]}:10m rate={'20' if path != USAGE else '50'}r/s": (
-                f"zone={zone.split()[0]}:10m rate=1r/m"
-            ),
+            f"zone={name} burst={burst} nodelay": f"zone={name} burst=1 nodelay",
+            f"zone={zone} rate={rate}r/s": f"zone={zone} rate=1r/m",
         },
     )
 
@@ -386,7 +412,11 @@ def test_the_addresses_of_one_ipv6_network_are_one_client(
     real_ip = "set_real_ip_from 127.0.0.1; real_ip_header X-Test-Address; server_tokens off;"
     nginx = start_nginx(
         front.nginx.folder.parent / "gunicorn.sock",
-        {"server_tokens off;": real_ip, "rate=20r/s": "rate=1r/m", "burst=40 nodelay": "nodelay"},
+        {
+            "server_tokens off;": real_ip,
+            "rate=20r/s": "rate=1r/m",
+            "health burst=100 nodelay": "health nodelay",
+        },
     )
 
     def status(address: str) -> int:

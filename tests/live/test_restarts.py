@@ -18,7 +18,7 @@ from tests.support.application import Billing
 from tests.support.background_load import LONGEST, RIGHT, STARTING, TIMEOUT, BackgroundLoad
 from tests.support.gunicorn import Gunicorn
 from tests.support.http_client import ask, bearer
-from tests.support.mariadb import MariaDB, database_name
+from tests.support.mariadb import OnMySQL, database_name
 from tests.support.nginx import Nginx
 from tests.support.processes import ROOT, program, wait_for
 from tests.support.site import USAGE, prepared
@@ -57,27 +57,26 @@ def test_a_killed_worker_is_replaced_and_costs_no_more_than_its_request(
     assert sum(seen.answer is None for seen in drill.seen) <= 3
 
 
-def test_a_stop_lets_the_request_in_hand_be_answered(
-    mariadb: MariaDB, on_mariadb: Billing, gunicorn: Start
-) -> None:
-    key = prepared(on_mariadb)
-    on_mariadb.close()
-    server = gunicorn({**on_mariadb.env, "DATABASE_TIMEOUT": "5"})
-    name = database_name(on_mariadb.env["DATABASE_URL"])
+def test_a_stop_lets_the_request_in_hand_be_answered(on_mysql: OnMySQL, gunicorn: Start) -> None:
+    database, billing = on_mysql
+    key = prepared(billing)
+    billing.close()
+    server = gunicorn({**billing.env, "DATABASE_TIMEOUT": "5"})
+    name = database_name(billing.env["DATABASE_URL"])
     answers: list[Any] = []
 
     def caller() -> None:
         answers.append(ask(server.url, USAGE, bearer(key)))
 
     waiting = threading.Thread(target=caller)
-    with mariadb.connect(name) as connection, connection.cursor() as cursor:
+    with database.connect(name) as connection, connection.cursor() as cursor:
         cursor.execute("LOCK TABLES tokens WRITE")
         waiting.start()
         waits = (
             "SELECT 1 FROM information_schema.processlist"
             " WHERE user = 'billing' AND db = %s AND command = 'Query'"
         )
-        wait_for(lambda: mariadb.execute(waits, name), "the request to wait", 10)
+        wait_for(lambda: database.execute(waits, name), "the request to wait", 10)
         server.process.send_signal(signal.SIGTERM)
         wait_for(lambda: "Handling signal: term" in server.log, "the stop")
         cursor.execute("UNLOCK TABLES")

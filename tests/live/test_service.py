@@ -9,14 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.granian import Granian, ThreadedGranian
-from tests.support.gunicorn import Gunicorn, ThreadedGunicorn
+from tests.support import servers
 from tests.support.site import SUBSCRIPTION, USAGE, Callers, Site
 
-SERVERS = [Gunicorn, ThreadedGunicorn, Granian, ThreadedGranian]
 
-
-@pytest.fixture(scope="module", params=SERVERS, ids=lambda server: server.__name__)
+@pytest.fixture(scope="module", params=servers.ALL, ids=lambda server: server.__name__)
 def site(
     request: pytest.FixtureRequest, callers: Callers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:

@@ -20,11 +20,13 @@ from tests.support.gateways import KEY, Gateway
 from tests.support.gunicorn import Gunicorn
 from tests.support.processes import program
 from tests.support.secrets import remember
+from tests.support.servers import under_threads_too
 from tests.support.site import SUBSCRIPTION, USAGE, prepared
 
 Start = Callable[..., Gunicorn]
 
 
+@under_threads_too
 @pytest.mark.parametrize("newapi", ["sqlite"], indirect=True)
 def test_a_file_that_a_gateway_locks_is_503_in_time_until_it_is_free(
     newapi: Gateway, gunicorn: Start
@@ -80,6 +82,7 @@ def _spoil(path: Path, start: int) -> None:
         file.write(b"\xa5" * (path.stat().st_size - start))
 
 
+@under_threads_too
 @pytest.mark.parametrize("start", [0, 4096])
 def test_a_corrupt_file_is_500_until_a_good_one_is_put_back(
     sqlite_billing: Billing, gunicorn: Start, tmp_path: Path, start: int

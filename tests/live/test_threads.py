@@ -9,20 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.application import Billing
-from tests.support.granian import ThreadedGranian
-from tests.support.gunicorn import Gunicorn, ThreadedGunicorn
+from tests.support.gunicorn import Gunicorn
 from tests.support.http_client import ask, bearer
 from tests.support.mariadb import MariaDB
 from tests.support.processes import wait_for
+from tests.support.servers import under_threads
 from tests.support.site import USAGE
 
+pytestmark = under_threads
+
 WORKERS, THREADS, CALLERS, ROUNDS = 2, 4, 16, 20
-
-
-@pytest.fixture(params=[ThreadedGunicorn, ThreadedGranian], ids=lambda server: server.__name__)
-def server_class(request: pytest.FixtureRequest) -> type[Gunicorn]:
-    chosen: type[Gunicorn] = request.param
-    return chosen
 
 
 @pytest.fixture

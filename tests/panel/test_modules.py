@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.panel.conftest import DAY, Panel
+from tests.support.hostile_names import CSV_CELLS
 from tests.support.site import Site
 
 #: A Thursday, the last day of a month of 31 days: 2026-12-31, 15:00 UTC.
@@ -129,9 +130,13 @@ def test_the_csv_quotes_cells_and_computes_none(call: Call) -> None:
         '1970-01-02,"a,b",0.1\r\n'
         '1970-01-02,"say ""x""",0.001\r\n'
         "1970-01-02,'+1,0.2\r\n"
-        '1970-01-02,"two\nlines",1e-9\r\n'
+        "1970-01-02,two?lines,1e-9\r\n"
     )
     assert call("daily", "csvText", [], None) == "\ufeffday,model,cost\r\n"
+
+
+def test_no_name_is_a_formula_or_a_control_sequence_in_a_csv_file(call: Call) -> None:
+    assert {name: call("daily", "csvCell", name) for name in CSV_CELLS} == CSV_CELLS
 
 
 @pytest.mark.parametrize(
@@ -169,6 +174,10 @@ UNEXPECTED = {"kind": "unexpected", "details": [200, ""]}
         (0.1 + 0.2, 30, 7, {"remaining": 0, "used": 0.3, "until": 7}),
         (1, 250, 0, {"remaining": -1.5}),
         (100000000, 1, 0, {"unlimited": True}),
+        (225000000, 12500000000, 0, {"unlimited": True, "used": 125000000}),
+        (1.25e18 + 1e8, 1.25e20, 0, {"unlimited": True}),
+        (225000001, 12500000000, 0, {"unlimited": False, "remaining": 100000001}),
+        (100000001, 100, 0, {"unlimited": False}),
         (None, 0, 0, UNEXPECTED),
         (1, None, 0, UNEXPECTED),
         (1, "0", 0, UNEXPECTED),
@@ -205,4 +214,11 @@ def test_a_day_without_its_costs_is_no_zero(call: Call, days: object) -> None:
 def test_days_without_usage_are_days(call: Call) -> None:
     days = [day(0), day(DAY, m=0)]
 
-    assert call("api", "parseDailyCosts", {"daily_costs": days}) == days
+    body = {"daily_costs": days, "period_refunded": 5, "logs_since": 7}
+    known = {"days": days, "refunded": 5, "since": 7, "counted": True}
+    assert call("api", "parseDailyCosts", body) == known
+
+
+@pytest.mark.parametrize("field", ["period_refunded", "logs_since"])
+def test_a_figure_that_is_none_is_no_figure(call: Call, field: str) -> None:
+    assert call("api", "parseDailyCosts", {"daily_costs": [], field: "1"}) == UNEXPECTED

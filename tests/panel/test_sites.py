@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.panel.conftest import PAGE, TODAY, Panel
+from tests.panel.conftest import DAY, PAGE, TODAY, Panel
 from tests.support.application import Billing
 from tests.support.gateways import KEY, Gateway, open_gateway
 from tests.support.gunicorn import Gunicorn
@@ -153,3 +154,19 @@ def test_the_page_comes_up_while_the_database_is_away(
     assert b"data-unit" not in html.body
     screen.shows(".figure", "750.00")
     screen.shows(".overview .note", "The unit of this site's amounts is unavailable")
+
+
+def test_refunds_and_days_without_logs_are_said(
+    panel: Callable[..., Panel], newapi: Gateway, gunicorn: Callable[..., Gunicorn]
+) -> None:
+    row = {"user_id": 1, "token_id": 2, "model_name": "gpt-4o"}
+    newapi.insert("logs", id=71, type=2, quota=1_000_000, created_at=TODAY - DAY, **row)
+    newapi.insert("logs", id=72, type=6, quota=250_000, created_at=TODAY, **row)
+    server = gunicorn(attached(newapi))
+
+    screen = panel(server.url).open().ask(KEY)
+
+    screen.shows("#days", "Refunded in this period: $0.50.")
+    screen.shows("#days", f"Usage before {datetime.fromtimestamp(TODAY - DAY, UTC):%-d} ")
+    assert screen.page.locator(".day").count() == 2
+    screen.assert_accessible()

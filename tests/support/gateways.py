@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pymysql
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -24,8 +23,16 @@ from tests.support.mariadb import database_name
 
 SCHEMA = Path(__file__).parent / "schema"
 
+#: Each kind of database, and whose SQL it takes.
+DIALECTS = {"sqlite": "sqlite", "mariadb": "mysql", "mysql": "mysql", "postgresql": "postgresql"}
+
 #: Every flavour on every kind of database that we have its own table definitions for.
-CASES = sorted(tuple(path.stem.rsplit("_", 1)) for path in SCHEMA.glob("*.sql"))
+CASES = sorted(
+    (flavour, kind)
+    for flavour, dialect in (path.stem.rsplit("_", 1) for path in SCHEMA.glob("*.sql"))
+    for kind in DIALECTS
+    if DIALECTS[kind] == dialect
+)
 
 #: 48 alphanumerics, as the gateways make them.
 KEY = "Ab3" + "xYz9Q" * 9
@@ -36,16 +43,17 @@ class Gateway:
 
     def __init__(self, flavour: str, kind: str, url: str, connection: Any) -> None:
         self.flavour, self.kind, self.url, self.connection = flavour, kind, url, connection
+        self.dialect = DIALECTS[kind]
         self.apps: list[Flask] = []
         self._numbers = itertools.count(1)
-        script = (SCHEMA / f"{flavour}_{kind}.sql").read_text()
+        script = (SCHEMA / f"{flavour}_{self.dialect}.sql").read_text()
         for statement in re.sub(r"(?m)^--.*$", "", script).split(";"):
             if statement.strip():
                 self.execute(statement)
 
     def execute(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """One statement with ? for parameters and "…" around names, committed."""
-        if self.kind == "mysql":
+        if self.dialect == "mysql":
             sql = sql.replace('"', "`")
         if self.kind != "sqlite" and parameters:
             sql = sql.replace("?", "%s")
@@ -58,7 +66,7 @@ class Gateway:
 
     def columns(self, table: str) -> list[str]:
         cursor = self.connection.cursor()
-        quote = "`" if self.kind == "mysql" else '"'
+        quote = "`" if self.dialect == "mysql" else '"'
         cursor.execute(f"SELECT * FROM {quote}{table}{quote} LIMIT 0")
         names = [column[0] for column in cursor.description]
         cursor.fetchall()
@@ -66,7 +74,7 @@ class Gateway:
         return names
 
     def tables(self) -> list[str]:
-        script = (SCHEMA / f"{self.flavour}_{self.kind}.sql").read_text()
+        script = (SCHEMA / f"{self.flavour}_{self.dialect}.sql").read_text()
         return re.findall(r'CREATE TABLE [`"]?(\w+)', script)
 
     def insert(self, table: str, **values: object) -> None:
@@ -157,16 +165,10 @@ def open_gateway(request: pytest.FixtureRequest, flavour: str, kind: str) -> Ite
             # Each statement is a transaction; nobody cuts the power.
             connection.execute("PRAGMA synchronous = OFF")
             url = f"sqlite:///{path}"
-        elif kind == "mysql":
-            server = request.getfixturevalue("mariadb")
+        elif DIALECTS[kind] == "mysql":
+            server = request.getfixturevalue(kind)
             url = stack.enter_context(server.database())
-            connection = pymysql.connect(
-                unix_socket=str(server.socket),
-                user="root",
-                database=database_name(url),
-                autocommit=True,
-                ssl_disabled=True,
-            )
+            connection = server.connect(database_name(url))
         else:
             server = request.getfixturevalue("postgresql")
             url = server.url(stack.enter_context(server.database()))

@@ -13,6 +13,8 @@ class Granian(Gunicorn):
 
     THREADS = 1
 
+    NO_KEEP_ALIVE = ("--no-http1-keep-alive",)
+
     def _command(self) -> list[str]:
         return [
             str(Path(sys.executable).with_name("granian")),

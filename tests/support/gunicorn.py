@@ -62,6 +62,9 @@ class Gunicorn:
     #: More of the command line.
     OPTIONS: tuple[str, ...] = ()
 
+    #: Options that make it close each connection after one answer.
+    NO_KEEP_ALIVE: tuple[str, ...] = ("--keep-alive=0",)
+
     def _command(self) -> list[str]:
         program = str(Path(sys.executable).with_name("gunicorn"))
         return [program, f"--bind=127.0.0.1:{self.port}", *self.OPTIONS]

@@ -35,12 +35,20 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def ask(
-    url: str, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
+    url: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    method: str = "GET",
+    client: str = "",
 ) -> Answer:
-    """One request, on a connection of its own. `url` is http://host:port or unix:/path."""
+    """One request, on a connection of its own. `url` is http://host:port or unix:/path.
+
+    `client` is the loopback address that it comes from, 127.0.0.1 if empty.
+    """
     scheme, _, where = url.partition(":")
     kind = _UnixConnection if scheme == "unix" else http.client.HTTPConnection
-    connection = kind(where.removeprefix("//"), timeout=30)
+    source = (client, 0) if client else None
+    connection = kind(where.removeprefix("//"), timeout=30, source_address=source)
     try:
         connection.request(method, path, headers={"Connection": "close", **(headers or {})})
         response = connection.getresponse()

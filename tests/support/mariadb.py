@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -17,8 +18,15 @@ from urllib.parse import quote, urlsplit
 
 import pymysql
 
+from tests.support.application import Billing
 from tests.support.processes import VERSIONS, free_port, freeze, program, wait_for
 from tests.support.secrets import SECRETS
+
+#: A statement that takes for ever, on MariaDB and on MySQL. One that sleeps would not do: MySQL
+#: ends a SLEEP with a value, and not with an error.
+ENDLESS_JOIN = "SELECT COUNT(*) FROM " + ", ".join(
+    f"information_schema.collations AS c{number}" for number in range(5)
+)
 
 
 class MariaDB:
@@ -27,6 +35,7 @@ class MariaDB:
     `options` are more options of the server, `data` an existing data folder to begin with.
     """
 
+    ACCOUNTS = ("billing@localhost", "billing@'127.0.0.1'")
     password = "pass/w@rd:%"  # every character that a URL has to escape
 
     def __init__(self, *options: str, data: Path | None = None) -> None:
@@ -59,9 +68,9 @@ class MariaDB:
         self.start()
         version = str(self.execute("SELECT VERSION()")[0][0])
         VERSIONS.add(version if "MariaDB" in version else f"{type(self).__name__} {version}")
-        for host in ("localhost", "127.0.0.1"):
-            self.execute(f"CREATE USER billing@'{host}' IDENTIFIED BY %s", self.password)
-            self.execute(f"GRANT ALL ON `billing%%`.* TO billing@'{host}'")
+        for account in self.ACCOUNTS:
+            self.execute(f"CREATE USER {account} IDENTIFIED BY %s", self.password)
+            self.execute(f"GRANT ALL ON `billing%%`.* TO {account}")
 
     def _program(self) -> list[str]:
         """The command, up to the options that come before all others."""
@@ -140,6 +149,11 @@ class MariaDB:
             cursor.execute(sql, parameters)
             return list(cursor.fetchall())
 
+    def change_password(self, password: str) -> None:
+        """Give the accounts of the service another password; connections stay."""
+        for account in self.ACCOUNTS:
+            self.execute(f"ALTER USER {account} IDENTIFIED BY %s", password)
+
     def url(self, name: str) -> str:
         """An address that is read by PyMySQL, as most are, though mysqlclient is installed."""
         account = f"billing:{quote(self.password, safe='')}"
@@ -155,9 +169,41 @@ class MariaDB:
         finally:
             self.execute(f"DROP DATABASE {name}")
 
+    @functools.cached_property
+    def _template(self) -> str:
+        """The name of a database that `flask init` has made, to be copied."""
+        name = "billing_template"
+        self.execute(f"CREATE DATABASE {name}")
+        billing = Billing(self.url(name))
+        billing.run("init")
+        billing.close()
+        return name
+
+    def copy_our_tables(self, url: str) -> None:
+        """Give an empty database our tables, in a tenth of the time of `flask init`."""
+        name = database_name(url)
+        with self.connect(self._template) as connection, connection.cursor() as cursor:
+            cursor.execute("SHOW TABLES")
+            for (table,) in cursor.fetchall():
+                cursor.execute(f"CREATE TABLE {name}.{table} LIKE {table}")
+            cursor.execute(f"INSERT INTO {name}.billing_schema SELECT * FROM billing_schema")
+
+    @contextlib.contextmanager
+    def billing(self) -> Iterator[Billing]:
+        """A database with our tables."""
+        with self.database() as url:
+            self.copy_our_tables(url)
+            billing = Billing(url)
+            yield billing
+            billing.close()
+
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+#: A server, MariaDB or MySQL, and a database with our tables on it.
+OnMySQL = tuple[MariaDB, Billing]
 
 
 def database_name(url: str) -> str:

@@ -1,53 +1,47 @@
-"""nginx with deploy/nginx.conf, in front of the service."""
+"""nginx with deploy/nginx.conf, in front of the service, and the proxies in front of that."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.support.http_client import ask
 from tests.support.processes import ROOT, free_port, program, wait_for
 from tests.support.secrets import SERVER_LOGS
+from tests.support.site import Site
+
+#: The loopback address that `OuterProxy` connects from: no client's.
+PROXY_ADDRESS = "127.0.0.9"
 
 
-class Nginx:
-    """nginx with deploy/nginx.conf on a free port, in front of the unix socket `upstream`.
+def behind(case: str) -> dict[str, str]:
+    """The change to deploy/nginx.conf that switches on its lines for a proxy in front."""
+    config = (ROOT / "deploy" / "nginx.conf").read_text()
+    found = re.search(rf"    # {case} \(.*\n((?:    # \w+ .*;.*\n)+)", config)
+    assert found, f"deploy/nginx.conf has no lines for {case}"
+    switched_on = found[1].replace("    # ", "    ")
+    return {found[1]: f"{switched_on}    set_real_ip_from {PROXY_ADDRESS};\n"}
 
-    `changes` are more replacements in that file, old text to new; `gateway` is the address that
-    gets what is not ours.
-    """
 
-    def __init__(
-        self, folder: Path, upstream: Path, changes: Mapping[str, str], gateway: str = ""
-    ) -> None:
+class NginxServer:
+    """nginx with its files in `folder`, on the free port `port`."""
+
+    def __init__(self, folder: Path) -> None:
         self.port, self.folder = free_port(), folder
         self.url = f"http://127.0.0.1:{self.port}"
-        config = (ROOT / "deploy" / "nginx.conf").read_text()
-        for old, new in {
-            "user www-data;": "user root;" if os.geteuid() == 0 else "",
-            "/run/nginx.pid": f"{folder}/nginx.pid",
-            "/var/log/nginx/": f"{folder}/",
-            "/run/billing/gunicorn.sock": str(upstream),
-            "listen 80;": f"listen 127.0.0.1:{self.port};",
-            **(
-                {"127.0.0.1:3000": gateway}
-                if gateway
-                else {"proxy_pass http://gateway;": "return 404;"}
-            ),
-            "http {": f"http {{\n{self._temporary()}",
-            **changes,
-        }.items():
-            assert old in config, f"deploy/nginx.conf has no {old!r}"
-            config = config.replace(old, new)
-        (folder / "nginx.conf").write_text(config)
-        SERVER_LOGS.append(folder)
+
+    def start(self, config: str) -> None:
+        (self.folder / "nginx.conf").write_text(config)
+        SERVER_LOGS.append(self.folder)
         self.process = subprocess.Popen(
             [
                 program("nginx"),
-                *("-e", f"{folder}/error.log"),
-                *("-c", f"{folder}/nginx.conf"),
+                *("-e", f"{self.folder}/error.log"),
+                *("-c", f"{self.folder}/nginx.conf"),
                 *("-g", "daemon off;"),
             ],
             stderr=subprocess.DEVNULL,
@@ -60,7 +54,10 @@ class Nginx:
             self.close()
             raise AssertionError(self.log) from None
 
-    def _temporary(self) -> str:
+    #: Its worker processes' user: the tests' folders may be root's alone.
+    USER = "user root;" if os.geteuid() == 0 else ""
+
+    def temporary(self) -> str:
         """Only root may use the folders that nginx was built with."""
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         return "".join(f"{kind}_temp_path {self.folder}/{kind};\n" for kind in kinds)
@@ -74,3 +71,54 @@ class Nginx:
         if self.process.poll() is None:
             self.process.terminate()
         self.process.wait(30)
+
+
+class OuterProxy(NginxServer):
+    """A proxy in front of `inner`, which adds `headers` (directives) to each request."""
+
+    def __init__(self, folder: Path, inner: NginxServer, headers: str) -> None:
+        super().__init__(folder)
+        self.start(
+            f"{self.USER} pid {folder}/nginx.pid; events {{ }}\n"
+            f"http {{ access_log off; {self.temporary()}"
+            f"server {{ listen 127.0.0.1:{self.port}; {headers}\n"
+            f"location / {{ proxy_bind {PROXY_ADDRESS}; proxy_pass {inner.url}; }} }} }}\n"
+        )
+
+
+class Nginx(NginxServer):
+    """nginx with deploy/nginx.conf on a free port, in front of the unix socket `upstream`.
+
+    `changes` are more replacements in that file, old text to new; `gateway` is the address that
+    gets what is not ours.
+    """
+
+    def __init__(
+        self, folder: Path, upstream: Path, changes: Mapping[str, str], gateway: str = ""
+    ) -> None:
+        super().__init__(folder)
+        config = (ROOT / "deploy" / "nginx.conf").read_text()
+        for old, new in {
+            "user www-data;": self.USER,
+            "/run/nginx.pid": f"{folder}/nginx.pid",
+            "/var/log/nginx/": f"{folder}/",
+            "/run/billing/gunicorn.sock": str(upstream),
+            "listen 80;": f"listen 127.0.0.1:{self.port};",
+            **(
+                {"127.0.0.1:3000": gateway}
+                if gateway
+                else {"proxy_pass http://gateway;": "return 404;"}
+            ),
+            "http {": f"http {{\n{self.temporary()}",
+            **changes,
+        }.items():
+            assert old in config, f"deploy/nginx.conf has no {old!r}"
+            config = config.replace(old, new)
+        self.start(config)
+
+
+class Front(NamedTuple):
+    """nginx, and the service behind it: their files are in one folder."""
+
+    nginx: Nginx
+    site: Site

@@ -1,4 +1,4 @@
-"""A primary and a replica that follows it, of MariaDB and of PostgreSQL."""
+"""A primary and a replica that follows it, of MariaDB, of MySQL and of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import contextlib
 from collections.abc import Iterator
 
 from tests.support.mariadb import MariaDB
+from tests.support.mysql import MySQL
 from tests.support.postgresql import PostgreSQL
 from tests.support.processes import wait_for
+
+#: MySQL's transactions carry ids, by which a replica finds where it was.
+_GTID = ("--gtid-mode=ON", "--enforce-gtid-consistency=ON")
 
 
 class MariaDBPair:
     """A MariaDB primary, and a replica that follows it and takes no writes."""
+
+    #: What an account needs that asks for the replica's state.
+    GRANT = "SLAVE MONITOR"
 
     def __init__(self) -> None:
         first = MariaDB()
@@ -25,7 +32,11 @@ class MariaDBPair:
             "MASTER_HOST = '127.0.0.1', MASTER_USER = 'root', MASTER_USE_GTID = slave_pos,"
             f" MASTER_CONNECT_RETRY = 1, MASTER_PORT = {self.primary.port}"
         )
-        self.primary.execute("GRANT SLAVE MONITOR ON *.* TO billing@localhost, billing@'127.0.0.1'")
+        self._grant_status()
+
+    def _grant_status(self) -> None:
+        accounts = ", ".join(self.primary.ACCOUNTS)
+        self.primary.execute(f"GRANT {self.GRANT} ON *.* TO {accounts}")
 
     def _follow(self, change: str) -> None:
         self.replica.execute("STOP SLAVE")
@@ -58,6 +69,59 @@ class MariaDBPair:
     def close(self) -> None:
         self.replica.close()
         self.primary.close()
+
+
+class MySQLPair(MariaDBPair):
+    """The same of MySQL, which has words of its own for it."""
+
+    GRANT = "REPLICATION CLIENT"
+
+    def __init__(self) -> None:
+        first = MySQL()
+        first.stop()
+        data = first.folder / "data"
+        self.primary = MySQL("--log-bin=binlog", "--server-id=1", *_GTID, data=data)
+        self.replica = MySQL("--server-id=2", "--read-only", *_GTID, data=data)
+        first.close()
+        self.primary.start()
+        self.replica.start()
+        # A root account that a replica may use: MySQL's own is localhost's.
+        self.primary.execute("CREATE USER follower@'127.0.0.1' IDENTIFIED BY ''")
+        self.primary.execute("GRANT REPLICATION SLAVE ON *.* TO follower@'127.0.0.1'")
+        self._grant_status()
+        self._follow(
+            "SOURCE_HOST = '127.0.0.1', SOURCE_USER = 'follower', SOURCE_AUTO_POSITION = 1,"
+            " GET_SOURCE_PUBLIC_KEY = 1, SOURCE_CONNECT_RETRY = 1,"
+            f" SOURCE_PORT = {self.primary.port}"
+        )
+
+    def _follow(self, change: str) -> None:
+        self.replica.execute("STOP REPLICA")
+        self.replica.execute(f"CHANGE REPLICATION SOURCE TO {change}")
+        self.replica.execute("START REPLICA")
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Have the replica receive and not replay."""
+        self.replica.execute("STOP REPLICA SQL_THREAD")
+        try:
+            yield
+        finally:
+            self.replica.execute("START REPLICA SQL_THREAD")
+
+    @contextlib.contextmanager
+    def delayed(self, seconds: int) -> Iterator[None]:
+        """Have the replica follow so many seconds late."""
+        self._follow(f"SOURCE_DELAY = {seconds}")
+        try:
+            yield
+        finally:
+            self._follow("SOURCE_DELAY = 0")
+
+    def promote(self) -> None:
+        self.replica.execute("STOP REPLICA")
+        self.replica.execute("RESET REPLICA ALL")
+        self.replica.execute("SET GLOBAL read_only = 0")
 
 
 class PostgreSQLPair:

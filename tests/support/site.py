@@ -85,9 +85,9 @@ class Callers:
     keys: dict[str, str]
 
     @contextmanager
-    def served(self, kind: type[Gunicorn], folder: Path) -> Iterator[Site]:
+    def served(self, kind: type[Gunicorn], folder: Path, *options: str) -> Iterator[Site]:
         """The service over it with two workers."""
-        server = kind({"DATABASE_URL": self.url, "WEB_CONCURRENCY": "2"}, folder)
+        server = kind({"DATABASE_URL": self.url, "WEB_CONCURRENCY": "2"}, folder, *options)
         try:
             yield Site(server, self.alice["id"], self.alice["access_token"], self.keys)
         finally:

@@ -38,7 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "RATE_LIMIT_STORAGE": "memory",
     "PORT": 8000,
     "WEB_CONCURRENCY": 2,
-    "WEB_THREADS": 8,
+    "WEB_THREADS": 1,
     "HEAVY_READS": 2,
 }
 
@@ -131,6 +131,9 @@ BAD_URLS = [
     "mysql://root:hunter2?@db/billing",
     "mysql://root:@db/billing?ssl=hunter2",
     "mysql://root:@db/billing?driver=hunter2",
+    "mysql://root:@db/billing?charset=hunter2",
+    "mysql3://root:hunter2@db/billing",
+    "sqlite+pysqlite:///hunter2.db",
     "mysql://root:hunter2@[db/billing",
     "oracle://root:hunter2@db/billing",
 ]
@@ -189,7 +192,7 @@ def test_a_bad_address_is_refused_without_repeating_it(url: str) -> None:
     assert lines({"DATABASE_URL": url}) == [URL_LINE]
 
 
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_a_postgres_address_that_a_host_set_unasked_is_refused(scheme: str) -> None:
     (line,) = lines({"DATABASE_URL": f"{scheme}://u:hunter2@ec2.example/d"})
 
@@ -200,9 +203,34 @@ def test_a_postgres_address_that_a_host_set_unasked_is_refused(scheme: str) -> N
 
 
 def test_an_unknown_parameter_of_a_mysql_address_is_refused() -> None:
-    (line,) = lines({"DATABASE_URL": "mysql://u:hunter2@h/d?charset=hunter2"})
+    (line,) = lines({"DATABASE_URL": "mysql://u:hunter2@h/d?timeout=hunter2"})
 
-    assert line == "DATABASE_URL takes no other parameters than unix_socket, ssl, ssl_ca and driver"
+    assert line == (
+        "DATABASE_URL takes no other parameters than "
+        "unix_socket, ssl, ssl_mode, ssl_ca, driver, charset and reconnect"
+    )
+
+
+@pytest.mark.parametrize("host", ["10.0.0..5", ".db", "h" * 64])
+def test_a_host_that_is_no_name_is_refused_in_one_line(host: str) -> None:
+    addresses = {
+        "DATABASE_URL": f"mysql://u:hunter2@{host}/d",
+        "LOG_DATABASE_URL": f"u:hunter2@tcp({host}:3306)/d",
+        "RATE_LIMIT_STORAGE": f"redis://:hunter2@{host}",
+    }
+    postgresql = [f"postgresql://u:hunter2@h,{host}/d", f"postgresql:///d?host={host}"]
+
+    assert lines(addresses) == [f"{name} names a host that is no host name" for name in addresses]
+    for url in postgresql:
+        said = lines({"BILLING_MODE": "attached", "DATABASE_URL": url})
+        assert said == ["DATABASE_URL names a host that is no host name"]
+
+
+def test_a_folder_of_unix_sockets_is_no_host_name_and_is_taken() -> None:
+    folder = "/var/run/" + "long" * 20
+
+    for url in (f"postgresql:///d?host={folder}", f"postgresql://{folder.replace('/', '%2F')}/d"):
+        assert Settings.from_env({"BILLING_MODE": "attached", "DATABASE_URL": url})
 
 
 def test_all_bad_values_are_reported_together() -> None:
@@ -263,10 +291,75 @@ def mysql(**fields: Any) -> DatabaseURL:
         ("mysql:///n?ssl=true", mysql(ssl="verify")),
         ("mysql:///n?driver=pymysql", mysql(driver="pymysql")),
         ("mysql:///n?ssl=false&ssl_ca=/etc/ca.pem", mysql(ssl_ca="/etc/ca.pem")),
+        ("mysql2://u@h/n?reconnect=true", mysql(user="u", host="h")),
+        ("mariadb://u@h/n?charset=utf8mb4", mysql(user="u", host="h")),
+        ("mysql+pymysql://u@h/n?charset=utf8", mysql(user="u", host="h", driver="pymysql")),
+        ("mariadb+pymysql://u@h/n", mysql(user="u", host="h", driver="pymysql")),
+        ("mysql+mysqldb://u@h/n", mysql(user="u", host="h")),
     ],
 )
 def test_a_mysql_address_is_unescaped_part_by_part(text: str, url: DatabaseURL) -> None:
     assert setting("DATABASE_URL", {"DATABASE_URL": text}) == url
+
+
+CA = "&ssl_ca=/ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("query", "tls"),
+    [
+        ("", ""),
+        ("ssl=false", ""),
+        ("ssl=true", "verify"),
+        ("ssl=skip-verify", "skip-verify"),
+        ("ssl_ca=/ca.pem", "verify"),
+        ("ssl-mode=DISABLED", ""),
+        ("ssl-mode=REQUIRED", "skip-verify"),
+        ("ssl_mode=required", "skip-verify"),
+        ("sslmode=require", "skip-verify"),
+        ("sslMode=VERIFY_IDENTITY", "verify"),
+        ("sslmode=verify-full", "verify"),
+        (f"ssl-mode=VERIFY_IDENTITY{CA}", "verify"),
+        (f"ssl-mode=VERIFY_CA{CA}", "verify-ca"),
+        (f"sslmode=verify-ca{CA}", "verify-ca"),
+        (f"ssl-mode=REQUIRED{CA}", "verify-ca"),
+    ],
+)
+def test_a_mysql_address_says_what_tls_must_prove(query: str, tls: str) -> None:
+    url = setting("DATABASE_URL", {"DATABASE_URL": f"mysql://u@h/n?{query}"})
+
+    assert url.tls == tls
+
+
+MODES_LINE = (
+    "DATABASE_URL takes as ssl_mode DISABLED, REQUIRED, VERIFY_CA or VERIFY_IDENTITY: "
+    "with any other the password might travel in clear text"
+)
+AUTHORITY_LINE = (
+    "DATABASE_URL has ssl_mode=VERIFY_CA without ssl_ca: any public authority could sign for the "
+    "server. Add ssl_ca, or write VERIFY_IDENTITY"
+)
+
+
+@pytest.mark.parametrize(
+    ("query", "line"),
+    [
+        *[(f"ssl-mode={mode}", MODES_LINE) for mode in ("PREFERRED", "prefer", "hunter2", "")],
+        *[(f"ssl-mode={mode}", AUTHORITY_LINE) for mode in ("VERIFY_CA", "verify-ca")],
+        ("ssl-mode=VERIFY_CA&ssl_ca=", AUTHORITY_LINE),
+        ("ssl=true&ssl-mode=REQUIRED", "DATABASE_URL has both ssl and ssl_mode: leave one out"),
+        ("sslmode=verify-full&ssl-mode=DISABLED", "DATABASE_URL names ssl_mode twice"),
+    ],
+)
+def test_what_would_weaken_tls_is_not_guessed(query: str, line: str) -> None:
+    assert lines({"DATABASE_URL": f"mysql://u:hunter2@h/n?{query}"}) == [line]
+
+
+@pytest.mark.parametrize("url", ["jdbc:mysql://h/n?user=u", "jdbc:postgresql://h/n"])
+def test_a_jdbc_address_is_refused_with_the_reason(url: str) -> None:
+    assert lines({"DATABASE_URL": f"{url}&password=hunter2"}) == [
+        "DATABASE_URL is a JDBC address: write mysql://… or postgresql://…, without jdbc:"
+    ]
 
 
 def test_a_password_is_in_no_repr() -> None:
@@ -305,6 +398,56 @@ def test_a_hash_sign_would_cut_the_rest_off_and_is_refused(url: str) -> None:
 )
 def test_a_gateways_dsn_is_read_as_its_driver_does(dsn: str, url: DatabaseURL) -> None:
     assert setting("DATABASE_URL", {"DATABASE_URL": dsn, "BILLING_MODE": "attached"}) == url
+
+
+@pytest.mark.parametrize(
+    ("tls", "proof"),
+    [
+        *[("false", ""), ("0", ""), ("true", "verify"), ("1", "verify")],
+        *[("skip-verify", "skip-verify"), ("preferred", "skip-verify")],
+    ],
+)
+def test_a_gateways_dsn_says_what_tls_must_prove(tls: str, proof: str) -> None:
+    url = setting("DATABASE_URL", {"DATABASE_URL": f"u:p@tcp(h)/n?tls={tls}"})
+
+    assert url.tls == proof
+
+
+def test_a_tls_configuration_that_only_the_gateway_knows_is_refused() -> None:
+    assert lines({"DATABASE_URL": "u:hunter2@tcp(h)/n?tls=hunter2"}) == [
+        "DATABASE_URL has a tls that is none of true, skip-verify, preferred and false"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "tls"),
+    [
+        *[("", ""), ("sslmode=disable", ""), ("sslmode=prefer", "")],
+        ("sslmode=require&channel_binding=require", "skip-verify"),
+        ("sslmode=require&sslrootcert=/ca.pem", "verify-ca"),
+        ("sslmode=verify-ca&sslrootcert=/ca.pem", "verify-ca"),
+        ("sslmode=verify-full", "verify"),
+        ("sslmode=require&sslrootcert=system", "verify"),
+    ],
+)
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_a_postgresql_address_says_what_tls_must_prove(scheme: str, query: str, tls: str) -> None:
+    env = {"DATABASE_URL": f"{scheme}://u@h/d?{query}", "BILLING_MODE": "attached"}
+
+    url = setting("DATABASE_URL", env)
+
+    assert url.tls == tls
+    assert url.dsn == f"postgresql://u@h/d?{query}".replace("=/", "=%2F").removesuffix("?")
+
+
+@pytest.mark.parametrize("query", ["ssl=true", "sslMode=require", "sslmode=REQUIRED", "sslmode=no"])
+def test_a_word_for_tls_that_libpq_does_not_know_is_refused(query: str) -> None:
+    said = lines({"DATABASE_URL": f"postgres://u@h/d?{query}", "BILLING_MODE": "attached"})
+
+    assert said == [
+        "DATABASE_URL takes for TLS only sslmode (disable, allow, prefer, require, verify-ca or "
+        "verify-full), sslrootcert, sslcert, sslkey and channel_binding"
+    ]
 
 
 def test_libpq_is_not_told_what_only_the_gateways_driver_knows() -> None:

@@ -108,13 +108,49 @@ def test_no_double_is_nearer_than_the_one_sent(shown: Display, remaining: int, u
         assert off <= abs(Fraction(math.nextafter(sent, -math.inf)) - exact)
 
 
+#: Used quota up to what a database holds, and often close to what is worth 100000000 in TOKENS.
+USES = st.integers(0, 2**63 - 1) | st.integers(10**8 - 3, 10**8 + 3) | st.integers(0, 2 * 10**8)
+
+
 @UNHURRIED
-@given(DISPLAYS, QUOTAS, QUOTAS)
+@given(DISPLAYS, QUOTAS, QUOTAS | USES)
+@example(display("TOKENS", Fraction(1), Fraction(1), Fraction(1)), 0, 125_000_000)
 def test_unlimited_is_never_converted(shown: Display, remaining: int, used: int) -> None:
     limit, total = as_sent(shown, Balance(remaining, used, unlimited=True))
 
-    assert limit == 100000000
-    assert total == float(used * shown.per_quota * 100)
+    worth = used * shown.per_quota
+    assert limit == (100000000 if worth < 100000000 else float(worth + 100000000))
+    assert total == float(worth * 100)
+
+
+@UNHURRIED
+@given(DISPLAYS, QUOTAS, USES)
+def test_the_limit_of_unlimited_is_above_what_was_used(
+    shown: Display, remaining: int, used: int
+) -> None:
+    balance = Balance(remaining, used, unlimited=True)
+
+    left = shown.hard_limit(balance) - shown.hundredths(used) / 100
+    limit, total = as_sent(shown, balance)
+
+    assert 0 < left <= 100000000
+    assert limit >= total / 100
+
+
+@pytest.mark.parametrize(
+    ("used", "limit"),
+    [
+        (0, 100000000),
+        (99999999, 100000000),
+        (100000000, 200000000),
+        (100000001, 200000001),
+        (125000000, 225000000),
+    ],
+)
+def test_unlimited_in_quota_units_goes_on_above_what_was_used(used: int, limit: int) -> None:
+    shown = display("TOKENS", Fraction(500_000), Fraction(1), Fraction(1))
+
+    assert as_sent(shown, Balance(-used, used, unlimited=True)) == (limit, used * 100)
 
 
 @pytest.mark.parametrize(

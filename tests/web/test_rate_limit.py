@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from werkzeug.test import TestResponse
@@ -52,6 +53,38 @@ def test_every_address_has_a_count_of_its_own(sqlite_billing: Billing) -> None:
     answers = from_address(sqlite_billing, "1/hour", "192.0.2.1", "192.0.2.2", "2001:db8::1")
 
     assert [answer.status_code for answer in answers] == [401, 401, 401]
+
+
+def test_a_client_has_one_count_whatever_port_its_proxy_adds(sqlite_billing: Billing) -> None:
+    client = sqlite_billing.client(RATE_LIMIT="1/hour", TRUSTED_PROXY_HOPS="1")
+    entries = ["192.0.2.1:51234", "192.0.2.1:51235", "192.0.2.2:51234", "[2001:db8::1]:1"]
+    entries += ["[2001:DB8::1]:2", "2001:db8::1", "junk", '"more junk']
+
+    answers = [client.get(USAGE, headers={"X-Forwarded-For": entry}) for entry in entries]
+
+    statuses = [answer.status_code for answer in answers]
+    assert statuses == [401, 429, 401, 401, 429, 429, 401, 429]
+
+
+@pytest.mark.parametrize("hops", ["0", "1"])
+def test_clients_without_an_address_are_told_of_once(
+    sqlite_billing: Billing,
+    gunicorn: Callable[..., Gunicorn],
+    tmp_path: Path,
+    hops: str,
+) -> None:
+    limited = {"RATE_LIMIT": "2 per hour", "TRUSTED_PROXY_HOPS": hops, "WEB_CONCURRENCY": "1"}
+    socket = f"unix:{tmp_path / 'gunicorn.sock'}"
+    server = gunicorn({**sqlite_billing.env, **limited}, f"--bind={socket}")
+    clients = [{"X-Forwarded-For": f"192.0.2.{number}"} for number in range(4)]
+
+    statuses = [ask(socket, USAGE, client).status for client in clients]
+
+    warning = "RATE_LIMIT counts all clients without an address as one: TRUSTED_PROXY_HOPS must be"
+    if hops == "1":
+        assert (statuses, server.log.count(warning)) == ([401] * 4, 0)
+    else:
+        assert (statuses, server.log.count(warning)) == ([401, 401, 429, 429], 1)
 
 
 def test_a_client_may_ask_again_when_it_was_told_to(sqlite_billing: Billing) -> None:

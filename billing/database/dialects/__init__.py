@@ -26,7 +26,7 @@ def dialect_for(url: DatabaseURL) -> type[Dialect]:
         from billing.database.dialects.postgresql import PostgreSQL
 
         return PostgreSQL
-    needs_pymysql = url.driver or url.ssl or url.ssl_ca or url.fallbacks
+    needs_pymysql = url.driver or url.tls or url.fallbacks
     if not needs_pymysql and find_spec("MySQLdb") is not None:
         from billing.database.dialects.mysqlclient import MySQLClient
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import peewee
 
+from billing.errors import DatabaseUnavailable
+
 if TYPE_CHECKING:
+    from billing.database.dialects.sqlite_file import FileState
     from config import DatabaseURL
 
 #: "attached" reads another program's database and "read" our own; "write" is for commands,
@@ -25,16 +28,6 @@ READ_ONLY: frozenset[Access] = frozenset({"attached", "read"})
 SHORTEST_TIMEOUT = 0.05
 
 
-class ConnectionEnd:
-    """Calls `on_end` when a thread drops it: on closing its connection, or on its own end."""
-
-    def __init__(self, on_end: Callable[[], object]) -> None:
-        self._on_end = on_end
-
-    def __del__(self) -> None:
-        self._on_end()
-
-
 class ThreadState(threading.local):
     """What one thread knows of its connection; moments are `time.monotonic` seconds.
 
@@ -46,22 +39,40 @@ class ThreadState(threading.local):
         self.connect_timeout = self.answer_timeout = answer_timeout
         #: When the request must have its answer; readers alone have one.
         self.deadline = 0.0
+        #: What connecting took this request, in seconds; 0 when it found a connection.
+        self.connect_seconds = 0.0
         #: The time limit, in seconds, that the server or driver has for the next statement.
         self.statement_limit = answer_timeout
         self.statement_started_at = 0.0
         #: The MySQL host that the thread is connected to, and which of the two servers it is.
         self.host = ("", 0)
         self.is_mariadb = False
-        #: Device and inode of the SQLite file that is open.
-        self.file: tuple[int, int] | None = None
-        #: What says that the connection ends, when the thread lets go of it.
-        self.connection_end: ConnectionEnd | None = None
+        #: What the open SQLite file was like when it was opened, and its change counter.
+        self.file: FileState | None = None
+        self.change_counter = b""
+        #: When no change that hides behind the file's time can follow; 0 once that is over.
+        self.file_settles_at = 0.0
         #: Whether the thread had a connection before.
         self.has_connected = False
+        #: Dropped with the connection, or by the thread's end; `count_close` is called then, once.
+        self.open_connection: object = None
+        self.count_close: Any = lambda: None
 
     def seconds_left(self) -> float:
         """What is left of the request's time budget."""
         return max(self.deadline - time.monotonic(), SHORTEST_TIMEOUT)
+
+    def require_time_for_answer(self) -> None:
+        """Raise DatabaseUnavailable when connecting has left too little time for one more answer.
+
+        The connection then serves the next request. A statement that ran out of time would cost
+        it, and over a slow link every request would connect anew and none be answered.
+        """
+        # Connecting takes two round trips at least, so half of it is one or more.
+        if max(self.deadline - time.monotonic(), 0) < self.connect_seconds / 2:
+            raise DatabaseUnavailable(
+                f"connecting took {self.connect_seconds:.2f} s: no time is left to read"
+            )
 
 
 class ReplicaStatus(NamedTuple):
@@ -113,6 +124,9 @@ class Dialect(peewee.Database):
     ) -> None:
         self.url, self._access, self._thread = url, access, state
         super().__init__(*peewee_args, **more)
+        # Peewee connects under a lock of all threads, which would wait for each other's slow
+        # connections; what it guards is each thread's own.
+        self._lock = nullcontext()
 
     @property
     def driver(self) -> str:
@@ -151,6 +165,11 @@ class Dialect(peewee.Database):
         """Whether the statement named a table that is not there."""
         return False
 
+    @classmethod
+    def error_text(cls, error: Exception) -> str:
+        """What the driver says, in one line, without anything that rows or parameters hold."""
+        return " ".join(str(error).split())
+
     # Several hosts in one address.
 
     def mark_host_failed(self, error: Exception) -> None:
@@ -158,6 +177,10 @@ class Dialect(peewee.Database):
 
     def should_fail_back(self) -> bool:
         """Whether a host that comes before this thread's may be usable again."""
+        return False
+
+    def is_replaced(self) -> bool:
+        """Whether the address leads to another file than the one that this thread has open."""
         return False
 
     # Reading within a time budget.
@@ -169,6 +192,7 @@ class Dialect(peewee.Database):
     def fetch_all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """The rows of one statement, all of them, so that no cursor stays open."""
         if self._access in READ_ONLY:
+            self._thread.require_time_for_answer()
             sql = self.begin_statement(sql)
         return list(self.execute_sql(sql, parameters).fetchall())
 
@@ -226,6 +250,17 @@ class Dialect(peewee.Database):
 
     def enable_wal(self) -> None:
         """Let readers go on beside a writer, where that is a setting of the database."""
+
+    def is_wal_missing(self) -> bool:
+        """Whether readers wait for a writer because WAL mode is not set."""
+        return False
+
+    def empty_wal(self) -> None:
+        """After a command has written: leave nothing outside the database's main file."""
+
+    def readable_by_others(self) -> list[str]:
+        """The database's files that more people may read than their owner."""
+        return []
 
     def backup_to(self, path: Path) -> None:
         """Write a consistent copy to `path`, an empty file of ours; only without a BACKUP_TOOL.

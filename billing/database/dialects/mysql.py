@@ -15,6 +15,7 @@ from pymysql.constants import CLIENT
 
 from billing.database.dialects.base import (
     READ_ONLY,
+    SHORTEST_TIMEOUT,
     Access,
     Dialect,
     ReplicaStatus,
@@ -45,12 +46,44 @@ def error_code(error: Exception) -> int | None:
     return code if isinstance(code, int) else None
 
 
+def without_quoted(text: str) -> str:
+    """`text` without all from its first quotation mark to its last."""
+    return re.sub("""['"`].*['"`]""", "'…'", text, flags=re.DOTALL)
+
+
+class _BoundedConnection(pymysql.Connection):  # type: ignore[misc]
+    """A connection whose `connect_timeout` bounds all steps of connecting together."""
+
+    #: When connecting must have ended, by `time.monotonic`; None once it has.
+    _connect_until: float | None = None
+
+    def connect(self, sock: Any = None) -> None:
+        self._connect_until = time.monotonic() + self.connect_timeout
+        try:
+            super().connect(sock)
+        finally:
+            self._connect_until = None
+
+    @property
+    def _read_timeout(self) -> float:
+        """What the driver waits for each answer."""
+        if self._connect_until is None:
+            return self._answer_timeout
+        return max(self._connect_until - time.monotonic(), SHORTEST_TIMEOUT)
+
+    @_read_timeout.setter
+    def _read_timeout(self, seconds: float) -> None:
+        self._answer_timeout = seconds
+
+
 class MySQL(Dialect, peewee.MySQLDatabase):
     """MySQL or MariaDB, by PyMySQL."""
 
-    DRIVER: ClassVar = ("PyMySQL", pymysql.__version__)
+    # Its `__version__` is that of the mysqlclient that it can stand in for.
+    DRIVER: ClassVar = ("PyMySQL", pymysql.VERSION_STRING)
     ERRORS: ClassVar[tuple[type[Exception], ...]] = (pymysql.MySQLError,)
-    VERSION_SQL = "SELECT VERSION()"
+    # MariaDB names itself there, MySQL does not.
+    VERSION_SQL = "SELECT CONCAT(IF(LOCATE('MariaDB', VERSION()), '', 'MySQL '), VERSION())"
     CLOCK_SQL = "SELECT UNIX_TIMESTAMP(NOW(6))"
     # The default collation takes R1 for r1, and gpt-4o for GPT-4o.
     TABLE_SETTINGS = ("CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",)
@@ -73,6 +106,13 @@ class MySQL(Dialect, peewee.MySQLDatabase):
     #: A deadlock, a lock waited for too long.
     _LOST_RACE_CODES = frozenset({1213, 1205})
 
+    #: Errors that quote names of databases, tables, columns and accounts alone. Others may quote
+    #: what a row holds, or the statement, which holds the parameters. From 2000 on they are the
+    #: client's own.
+    _QUOTES_NAMES_CODES = frozenset(
+        {1044, 1045, 1046, 1049, 1054, 1130, 1142, 1143, 1146, 1227, 1290, 1370}
+    )
+
     #: Failures of the statement, which say nothing against the host.
     _NOT_A_HOST_FAILURE = _STATEMENT_TIMEOUT_CODES | _LOST_RACE_CODES
 
@@ -86,7 +126,7 @@ class MySQL(Dialect, peewee.MySQLDatabase):
         #: Until when a host that failed is skipped.
         self._failed_until: dict[tuple[str, int], float] = {}
         # Building a TLS context costs 20 ms: once, and not at all without TLS.
-        self._tls = _tls_context(url) if url.ssl or url.ssl_ca else None
+        self._tls = _tls_context(url) if url.tls else None
         super().__init__(url, access, state, url.name)
 
     def _connect(self) -> Any:
@@ -170,7 +210,7 @@ class MySQL(Dialect, peewee.MySQLDatabase):
         An UPDATE counts the rows that it found, changed or not, as on every other database.
         """
         url = self.url
-        return pymysql.connect(
+        return _BoundedConnection(
             host=host[0],
             port=host[1],
             user=url.user,
@@ -236,6 +276,13 @@ class MySQL(Dialect, peewee.MySQLDatabase):
     def is_missing_table(cls, error: Exception) -> bool:
         return error_code(error) == 1146
 
+    @classmethod
+    def error_text(cls, error: Exception) -> str:
+        code = error_code(error)
+        if code is not None and (code in cls._QUOTES_NAMES_CODES or code >= 2000):
+            return super().error_text(error)
+        return "({})".format(", ".join(without_quoted(str(part)) for part in error.args))
+
     @staticmethod
     def utc_day(time: peewee.Field[Any]) -> peewee.Node:
         return peewee.NodeList((time, peewee.SQL("DIV 86400")))
@@ -292,16 +339,19 @@ class MySQL(Dialect, peewee.MySQLDatabase):
         if (status["IO_Running"], status["SQL_Running"]) == ("Yes", "Yes"):
             return ReplicaStatus(status["Seconds_Behind"])
         reason = status["Last_SQL_Error"] or status["Last_IO_Error"] or "it is stopped"
+        # It may quote the row, or the statement, that could not be applied.
+        reason = without_quoted(reason)
         return ReplicaStatus(None, False, f"replication is not running: {reason}")
 
     def _show_replica_status(self) -> dict[str, Any] | None:
         """The row of the replication's state, by the names that MariaDB and MySQL share."""
         try:
-            cursor = self.execute_sql("SHOW SLAVE STATUS")
+            # MySQL from 8.0.22 and MariaDB from 10.5 on.
+            cursor = self.execute_sql("SHOW REPLICA STATUS")
         except peewee.ProgrammingError as error:
             if error_code(error) != _SYNTAX_ERROR:
                 raise
-            cursor = self.execute_sql("SHOW REPLICA STATUS")  # MySQL from 8.4 on
+            cursor = self.execute_sql("SHOW SLAVE STATUS")
         row = cursor.fetchone()
         if row is None:
             return None
@@ -314,7 +364,7 @@ class MySQL(Dialect, peewee.MySQLDatabase):
 
 def _tls_context(url: DatabaseURL) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=url.ssl_ca or None)
-    if url.ssl == "skip-verify":
-        context.check_hostname = False
+    context.check_hostname = url.tls == "verify"
+    if url.tls == "skip-verify":
         context.verify_mode = ssl.CERT_NONE
     return context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -120,6 +121,14 @@ class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
     @classmethod
     def is_missing_table(cls, error: Exception) -> bool:
         return isinstance(error, errors.UndefinedTable)
+
+    @classmethod
+    def error_text(cls, error: Exception) -> str:
+        """Without DETAIL and CONTEXT, which quote rows, and what a DataError quotes."""
+        primary = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+        text = " ".join(primary.split()) if primary else super().error_text(error)
+        is_data_error = isinstance(error, psycopg.DataError | psycopg.IntegrityError)
+        return re.sub('".*"', '"…"', text) if is_data_error else text
 
     def account_can_write(self) -> bool:
         sql = "SELECT has_table_privilege('tokens', 'INSERT, UPDATE, DELETE')"

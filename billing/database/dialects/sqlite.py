@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import peewee
 
 from billing.database.dialects.base import READ_ONLY, Access, Dialect, ThreadState
+from billing.database.dialects.sqlite_file import (
+    CLOCK_STEP_SECONDS,
+    PRIVATE_MODE,
+    SQLiteFile,
+    change_counter,
+    has_no_wal,
+    is_wal,
+)
+from billing.database.models import SCHEMA_TABLE
 
 if TYPE_CHECKING:
     from config import DatabaseURL
@@ -27,15 +38,34 @@ _PROGRESS_INTERVAL = 20_000
 #: A lock may be waited for this many seconds past what a request has left.
 _BUSY_TIMEOUT_TOLERANCE = 0.25
 
-_WAL_ATTEMPTS = 100
+#: How long a change of the journal mode, or the end of a WAL, may wait for other connections.
+_WAL_SECONDS = 5.0
 _WAL_RETRY_SECONDS = 0.05
 
+_NO_GATEWAY = (
+    "in WAL mode without its -wal and -shm, so the gateway is not running: reading would make them,"
+    " owned by this service, and the gateway could not write: start the gateway"
+)
+_OURS = "the database is our own: BILLING_MODE=attached is for a gateway's"
+_FOREIGN_WAL = (
+    "not in WAL mode, but a -wal is beside it, of the file that was there before: stop the gateway"
+    " and remove -wal and -shm"
+)
+_REPLACED = "replaced by another file while this command ran: this transaction is not recorded"
+_HELD = (
+    "held by connections from before it was overwritten: restart the service, or restore the copy"
+    " by `flask restore FILE`"
+)
 
 _COLUMNS_SQL = """
 SELECT entry.name, field.name FROM sqlite_master AS entry
 JOIN pragma_table_info(entry.name) AS field
 WHERE entry.name IN (SELECT value FROM json_each(?))
 """
+
+
+def _decode(text: bytes) -> str:
+    return text.decode(errors="replace")
 
 
 class SQLite(Dialect, peewee.SqliteDatabase):
@@ -62,20 +92,122 @@ class SQLite(Dialect, peewee.SqliteDatabase):
     }
 
     def __init__(self, url: DatabaseURL, access: Access, state: ThreadState) -> None:
-        # Our own file is in WAL mode, where even reading it needs the right to write beside it.
-        mode = {"attached": "ro", "create": "rwc"}.get(access, "rw")
+        # What may write moves the WAL into the file when it closes as the last: for a reader that
+        # could be the WAL of the file that was there before `cp`.
+        mode = "ro" if access in READ_ONLY else "rw"
         self._uri = f"{url.path.as_uri()}?mode={mode}"
+        self._file = SQLiteFile(url.path)
         super().__init__(url, access, state, str(url.path))
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._uri, uri=True, timeout=self._thread.connect_timeout, isolation_level=None
-        )
-        self._thread.statement_limit = self._thread.connect_timeout
-        if self._access in READ_ONLY:
-            connection.execute("PRAGMA query_only = 1").close()
-            connection.set_progress_handler(self._is_overdue, _PROGRESS_INTERVAL)
+        thread, file = self._thread, self._file
+        if self._access == "create":
+            file.create()
+        before = file.state()
+        with ExitStack() as until_read:
+            if self._side_files_are_wrong():
+                until_read.enter_context(file.shared_lock(thread.connect_timeout))
+                self._check_side_files()
+            connection = self._open()
+        after = file.state()
+        if after is not None:
+            if before is None or before[:4] != after[:4]:
+                after = after._replace(changed_at=0)  # equals no later state
+            elif not after.is_settled():
+                thread.file_settles_at = time.monotonic() + CLOCK_STEP_SECONDS
+        thread.file, thread.change_counter = after, change_counter(file.header())
         return connection
+
+    def _open(self) -> sqlite3.Connection:
+        """A connection that has read, so that in WAL mode it keeps the side files from now on."""
+        thread = self._thread
+        connection = sqlite3.connect(
+            self._uri, uri=True, timeout=thread.connect_timeout, isolation_level=None
+        )
+        thread.statement_limit = thread.connect_timeout
+        try:
+            if self._access in READ_ONLY:
+                connection.execute("PRAGMA query_only = 1").close()
+                thread.statement_started_at = time.monotonic()
+                connection.set_progress_handler(self._is_overdue, _PROGRESS_INTERVAL)
+            else:
+                connection.text_factory = _decode
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").close()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def fetch_all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Text that is not UTF-8 is read with U+FFFD in it.
+
+        By a second attempt: a decoder of ours would make every read slower.
+        """
+        try:
+            return super().fetch_all(sql, *parameters)
+        except (peewee.OperationalError, sqlite3.OperationalError) as error:
+            if not str(error).startswith("Could not decode"):
+                raise
+        connection = self.connection()
+        connection.text_factory = _decode
+        try:
+            return super().fetch_all(sql, *parameters)
+        finally:
+            connection.text_factory = str
+
+    def _side_files_are_wrong(self) -> bool:
+        """Whether `_check_side_files` may have something to do; looked at without a lock."""
+        header = self._file.header()
+        if self._access == "attached" and is_wal(header):
+            return True
+        return has_no_wal(header) and self._file.side_files() > 0
+
+    def _check_side_files(self) -> None:
+        """Let SQLite apply no other file's WAL, nor make files in another program's folder.
+
+        A file that is not in WAL mode has no WAL: `cp` of a backup leaves that of the file before.
+        """
+        header, side_files = self._file.header(), self._file.side_files()
+        if self._access != "attached":
+            if has_no_wal(header):
+                self._file.remove_side_files()
+        elif is_wal(header) and side_files < 2:
+            raise sqlite3.OperationalError(_OURS) if self._is_ours() else _refusal(_NO_GATEWAY)
+        elif has_no_wal(header) and side_files:
+            raise _refusal(_FOREIGN_WAL)
+
+    def _is_ours(self) -> bool:
+        """Whether a file that nobody writes is our own; as immutable it gets no side files."""
+        connection = sqlite3.connect(f"{self._uri}&immutable=1", uri=True)
+        with closing(connection):
+            table = "SELECT 1 FROM sqlite_master WHERE name = ?"
+            return connection.execute(table, (SCHEMA_TABLE,)).fetchone() is not None
+
+    def is_replaced(self) -> bool:
+        thread, state = self._thread, self._file.state()
+        known = thread.file
+        if state == known:
+            if thread.file_settles_at and time.monotonic() > thread.file_settles_at:
+                thread.file_settles_at = 0.0
+                # Drop the pages that were read while the file may have been changing unseen.
+                self.connection().execute("PRAGMA shrink_memory").close()
+            return False
+        if self._access != "attached" or state is None or known is None:
+            return True
+        # A gateway outside WAL mode changes its file with every write, and SQLite notices that by
+        # the counter: only what left the counter alone is another file.
+        header = self._file.header()
+        if state[:2] != known[:2] or is_wal(header) or state.wal:
+            return True
+        counter = change_counter(header)
+        if counter == thread.change_counter:
+            return True
+        thread.file, thread.change_counter = state, counter
+        return False
+
+    def _is_another_file(self) -> bool:
+        state, known = self._file.state(), self._thread.file
+        return state is None or known is None or state[:2] != known[:2]
 
     def begin_statement(self, sql: str) -> str:
         thread = self._thread
@@ -113,17 +245,58 @@ class SQLite(Dialect, peewee.SqliteDatabase):
     def is_missing_table(cls, error: Exception) -> bool:
         return str(error).startswith("no such table")
 
+    @contextmanager
+    def write_transaction(self) -> Iterator[None]:
+        with super().write_transaction():
+            if self._is_another_file():
+                raise _refusal(_REPLACED)
+            yield
+
+    def is_wal_missing(self) -> bool:
+        return self._access != "attached" and has_no_wal(self._file.header())
+
+    @classmethod
+    def error_text(cls, error: Exception) -> str:
+        text = super().error_text(error)
+        # The rest is the column's text, a user's settings and their secrets say.
+        return re.sub("(Could not decode to UTF-8).*", r"\1", text)
+
     def enable_wal(self) -> None:
         """Set WAL mode, which the file remembers."""
-        for attempt in range(1, _WAL_ATTEMPTS + 1):
-            try:
-                self.pragma("journal_mode", "wal")
-                return
-            except peewee.OperationalError:
-                # Beside another command this is refused at once, whatever the time limit.
-                if attempt == _WAL_ATTEMPTS:
-                    raise
-                time.sleep(_WAL_RETRY_SECONDS)
+        if is_wal(self._file.header()):
+            return
+        end = time.monotonic() + _WAL_SECONDS
+        with self._short_busy_timeout():
+            while True:
+                try:
+                    self.pragma("journal_mode", "wal")
+                    return
+                except peewee.OperationalError as error:
+                    # Beside another command this is refused at once, whatever the time limit.
+                    if time.monotonic() > end:
+                        raise _refusal(_HELD) from error
+                    time.sleep(_WAL_RETRY_SECONDS)
+
+    def empty_wal(self) -> None:
+        """Move all of the WAL into the file, so that a `-wal` beside a restored one is empty."""
+        if self.is_closed() or self._is_another_file() or not self._file.wal_size():
+            return
+        with self._short_busy_timeout(), suppress(peewee.PeeweeException, sqlite3.Error):
+            self.fetch_all("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @contextmanager
+    def _short_busy_timeout(self) -> Iterator[None]:
+        """Wait for locks no longer than WAL mode is worth, and not the minute of a writer."""
+        self.pragma("busy_timeout", int(_WAL_SECONDS * 1000 / 10))
+        try:
+            yield
+        finally:
+            self.pragma("busy_timeout", int(self._thread.statement_limit * 1000))
+
+    def readable_by_others(self) -> list[str]:
+        if self._access == "attached":
+            return []
+        return [path for path, mode in self._file.modes() if mode & ~PRIVATE_MODE]
 
     def backup_to(self, path: Path) -> None:
         try:
@@ -131,3 +304,10 @@ class SQLite(Dialect, peewee.SqliteDatabase):
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+
+
+def _refusal(text: str) -> sqlite3.OperationalError:
+    """What we refuse to open, as the driver would: a retry can help."""
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    return error

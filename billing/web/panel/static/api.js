@@ -87,7 +87,7 @@ function failureOf({ status, headers }, error, caller) {
   if (error?.code === "user_mismatch" && !caller.user) return new Failure("noUser");
   if (status !== 404 && CODES.includes(error?.code)) return new Failure(error.code);
   // 502 and 504 come from a proxy that cannot reach the service.
-  const kind = { 500: "broken", 502: "service", 503: "database", 504: "service" }[status] ?? "unexpected";
+  const kind = { 500: "broken", 501: "broken", 502: "service", 503: "database", 504: "service" }[status] ?? "unexpected";
   return new Failure(kind, status, typeof error?.message === "string" ? error.message : "");
 }
 
@@ -98,13 +98,18 @@ export function parseFigures(subscription, usage) {
   const rest = limit - used;
   // The rounding error of a subtraction of doubles counts as 0.
   const remaining = Math.abs(rest) < 1e-12 * Math.max(Math.abs(limit), Math.abs(used)) ? 0 : rest;
-  return { limit, used, remaining, until, unlimited: limit === UNLIMITED };
+  return { limit, used, remaining, until, unlimited: isUnlimited(limit, used) };
 }
 
-/** Throws a Failure rather than take a missing cost for 0. */
-export function parseDailyCosts({ daily_costs: days }) {
+/** Where more than UNLIMITED was used, that much is left, but for the rounding errors of doubles. */
+const isUnlimited = (limit, used) =>
+  limit === UNLIMITED || (used >= UNLIMITED && Math.abs(limit - used - UNLIMITED) <= 4 * Number.EPSILON * limit);
+
+/** The `days`, what was `refunded` in them, since when the logs are known, and whether a total is `counted`. */
+export function parseDailyCosts({ daily_costs: days, period_refunded: refunded = 0, logs_since: since = 0, total_usage_counted: counted = true }) {
   const isItem = (item) => typeof item?.name === "string" && Number.isFinite(item.cost);
   const isDay = (day) => Number.isFinite(day?.timestamp) && Array.isArray(day.line_items) && day.line_items.every(isItem);
-  if (!Array.isArray(days) || !days.every(isDay)) throw unexpected();
-  return days;
+  // Rather a Failure than a missing cost that is taken for 0.
+  if (!Array.isArray(days) || !days.every(isDay) || !Number.isFinite(refunded) || !Number.isFinite(since)) throw unexpected();
+  return { days, refunded, since, counted };
 }

@@ -9,6 +9,10 @@ const DAY = 86400;
 const MAX_DAYS = 366;
 /** How many models have a colour of their own when there are more models than colours. */
 const COLOURS = 6;
+/** How many models have a row of their own: a browser stalls at a hundred thousand rows. */
+const MAX_ROWS = 300;
+/** `localeCompare` of many names takes a hundred times as long. */
+const byName = new Intl.Collator().compare;
 const CHOICES = ["7", "30", "90", "month", "custom"];
 
 const isoDate = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 10);
@@ -36,15 +40,13 @@ export async function loadDaily() {
     state.daily = daily;
     byId("days").replaceWith(daysBox());
   };
-  let daily;
   try {
-    daily = await fetchDailyCosts(state.caller, state.i18n.locale, isoDate(period.start), isoDate(period.end));
+    show(await fetchDailyCosts(state.caller, state.i18n.locale, isoDate(period.start), isoDate(period.end)));
   } catch (error) {
     // A defect of this page, for a Failure is returned. Thrown on, so that the browser reports it.
     show(new Failure("defect"));
     throw error;
   }
-  show(daily);
 }
 
 // ── the card and its period ───────────────────────────────────────────────────────────────────
@@ -111,10 +113,20 @@ function daysBox() {
   const content = () => {
     if (daily === null) return note(i18n.t.loading);
     if (daily instanceof Failure) return noDays(daily);
-    if (daily.every(({ line_items: items }) => items.length === 0)) return note(i18n.t.nothing);
-    return chartAndTable(daily);
+    const isEmpty = daily.days.every(({ line_items: items }) => items.length === 0);
+    return [...(isEmpty ? note(i18n.t.nothing) : chartAndTable(daily.days)), ...remarks(daily).flatMap(note)];
   };
   return el("div", { id: "days", "aria-busy": daily === null }, ...content());
+}
+
+/** What the days do not say by themselves. */
+function remarks({ refunded, since, counted }) {
+  const { t, amount, moment } = state.i18n;
+  return [
+    ...(refunded > 0 ? [t.refunded(amount(refunded / 100))] : []),
+    ...(since > 0 ? [t.logsSince(moment(since))] : []),
+    ...(counted ? [] : [t.uncounted]),
+  ];
 }
 
 function noDays({ kind, details }) {
@@ -136,7 +148,7 @@ export function totals(days) {
   for (const { line_items: items } of days) {
     for (const { name, cost } of items) sums.set(name, (sums.get(name) ?? 0) + cost / 100);
   }
-  return [...sums].sort(([one, a], [other, b]) => b - a || one.localeCompare(other));
+  return [...sums].sort(([one, a], [other, b]) => b - a || byName(one, other));
 }
 
 /** The chart's series: `names` of the models with the highest costs, and of the others if `hasRest`. */
@@ -192,30 +204,40 @@ function chartAndTable(days) {
 
 function modelTable(models, title) {
   const { t, amount, share } = state.i18n;
-  const total = models.reduce((sum, [, cost]) => sum + cost, 0);
+  const sum = (some) => some.reduce((all, [, cost]) => all + cost, 0);
+  const total = sum(models);
+  const hasRest = models.length > MAX_ROWS + 1;
+  const named = models.slice(0, hasRest ? MAX_ROWS : MAX_ROWS + 1);
   const part = (cost) => (total > 0 && cost >= 0 ? share(cost / total) : t.dash);
   const row = (name, cost) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, amount(cost)), el("td", {}, part(cost)));
   return scrollTable(
     t.byModel,
     [t.model, t.cost, t.share],
-    models.map(([name, cost]) => row(title(name), cost)),
+    [...named.map(([name, cost]) => row(title(name), cost)), ...(hasRest ? [row(t.rest, sum(models.slice(MAX_ROWS)))] : [])],
     row(t.total, total),
   );
 }
 
 // ── the CSV file ──────────────────────────────────────────────────────────────────────────────
 
-/** As `flask usage show --csv`: UTF-8 with a BOM, CRLF, and no cell that a spreadsheet computes. */
+/**
+ * A cell of a CSV file that no spreadsheet computes or splits, whatever its separator, and no terminal
+ * obeys. The rule is that of `csv_cell` in billing/cli/output.py.
+ */
+export function csvCell(value) {
+  if (typeof value !== "string") return String(value);
+  const printable = value.replace(/(?! )[\p{C}\p{Z}]/gu, "?");
+  const text = /^ *[=+\-@＝＋－＠]/.test(printable) ? `'${printable}` : printable;
+  return /[",;]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** As `flask usage show --csv`: UTF-8 with a BOM, and CRLF. */
 export function csvText(days, unit) {
-  const cell = (value) => {
-    const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
-    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  };
   const rows = days.flatMap(({ timestamp, line_items: items }) =>
     items.map(({ name, cost }) => [isoDate(timestamp), name, Number((cost / 100).toPrecision(15))]),
   );
   const header = ["day", "model", unit ? `cost (${unit})` : "cost"];
-  return `\ufeff${[header, ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("")}`;
+  return `\ufeff${[header, ...rows].map((row) => `${row.map(csvCell).join(",")}\r\n`).join("")}`;
 }
 
 function downloadCsv(days) {
