@@ -106,6 +106,8 @@ class TokenRow(NamedTuple):
     @property
     def allow_list_is_too_long(self) -> bool:
         """Whether an allow-list has more characters or networks than are read."""
+        if isinstance(self.setting, str | bytes) and len(self.setting) > ALLOW_LIST_LENGTH:
+            return True
         return _is_too_long(self.allow_ips, "\n") or _is_too_long(self.subnet, ",")
 
 
@@ -151,6 +153,9 @@ DECISIVE_COLUMNS = (
         for name in TokenRow._fields
         if name not in ("name", "allow_ips", "subnet", "user")
     ),
+    # By these one-hub and done-hub are known.
+    *(("user_groups", "symbol"), ("statistics", "date"), ("statistics", "cost_quota")),
+    ("users", "linuxdo_id"),
     ("options", "key"),
     *(("user_subscriptions", field.column_name) for field in _SUBSCRIPTION),
     ("redemptions", "used_user_id"),
