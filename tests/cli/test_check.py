@@ -27,6 +27,8 @@ FLAVOURS = {
     "newapi": "new-api, v0.10.8 or later",
     "newapi_old": "new-api, v0.4 to v0.8",
     "oneapi": "one-api",
+    "onehub": "one-hub, v0.14.16 or later",
+    "donehub": "done-hub, v1.22 or later",
 }
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from billing.core.token_setting import parse_setting
 
 
-def limit(enabled: object = True, whitelist: object = ("10.0.0.1",)) -> str:
-    ips = {"enabled": enabled, "whitelist": whitelist}
+def limit(enabled: object = True, whitelist: Any = ("10.0.0.1",)) -> str:
+    ips: dict[str, object] = {"enabled": enabled, "whitelist": whitelist}
     return json.dumps({"limits": {"limits_ip_setting": ips}})
 
 
