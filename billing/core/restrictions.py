@@ -10,7 +10,7 @@ from peewee import Query
 from billing.core.token_setting import parse_setting
 from billing.database.columns import TableColumns
 from billing.database.connection import Database
-from billing.database.models import GatewayToken
+from billing.database.models import ALLOW_LIST_LENGTH, GatewayToken
 from billing.errors import DatabaseUnavailable
 
 #: The columns of `tokens` in every version of the gateways that is known.
@@ -48,15 +48,18 @@ def _unknown_settings(database: Database) -> Iterator[str]:
     except DatabaseUnavailable:
         yield "tokens.setting has too many different texts to look through in time"
         return
-    unreadable = 0
+    unreadable = too_long = 0
     unknown: set[str] = set()
     for (text,) in rows:
+        too_long += isinstance(text, str | bytes) and len(text) > ALLOW_LIST_LENGTH
         try:
             unknown.update(parse_setting(text).unknown)
         except ValueError:
             unreadable += 1
     for path in sorted(filter(_RESTRICTION.search, unknown)):
         yield f"tokens.setting: {path} is not known and not enforced, if it restricts a token"
+    if too_long:
+        yield f"tokens.setting: {too_long} texts are too long: their tokens are refused"
     if unreadable:
         yield f"tokens.setting: {unreadable} texts cannot be understood: their tokens are refused"
 

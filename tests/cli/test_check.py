@@ -116,6 +116,7 @@ def test_it_names_restrictions_that_are_not_enforced(hub: Gateway) -> None:
     hub.token(1, setting=RESTRICTED)
     hub.token(1, key="other", setting="[]")
     hub.token(1, key="none", setting=None)
+    hub.token(1, key="long", setting=json.dumps({"billing_tag": "x" * 10_000}))
     hub.execute('ALTER TABLE "tokens" ADD COLUMN "deny_ips" VARCHAR(9)')
     hub.execute('ALTER TABLE "tokens" ADD COLUMN "colour" VARCHAR(9)')
 
@@ -127,6 +128,7 @@ def test_it_names_restrictions_that_are_not_enforced(hub: Gateway) -> None:
         "tokens.setting: allowed_hosts is not known and not enforced, if it restricts a token",
         "tokens.setting: limits.limits_country_setting is not known and not enforced,"
         " if it restricts a token",
+        "tokens.setting: 1 texts are too long: their tokens are refused",
         "tokens.setting: 1 texts cannot be understood: their tokens are refused",
     ]
 

@@ -214,6 +214,22 @@ def test_a_text_that_is_no_json_refuses_everybody(hub: Gateway) -> None:
 
 
 @on_sqlite
+def test_a_list_that_is_too_long_refuses_everybody(hub: Gateway) -> None:
+    hub.user()
+    others = [f"10.0.0.{number}" for number in range(200)]
+    hub.token(1, key="most", setting=allow("127.0.0.1", *others[1:]))
+    hub.token(1, key="entries", setting=allow("127.0.0.1", *others))
+    hub.token(1, key="length", setting=allow("127.0.0.1") + " " * 10_000)
+    client = hub.client()
+
+    answers = [
+        client.get(USAGE, headers=bearer(key)).status_code for key in ("most", "entries", "length")
+    ]
+
+    assert answers == [200, 403, 403]
+
+
+@on_sqlite
 def test_an_entry_is_the_address_that_the_proxy_gives(hub: Gateway) -> None:
     hub.token(hub.user(), setting=allow("10.1.2.3", "2001:db8::1"))
     client = hub.client(TRUSTED_PROXY_HOPS="1")
