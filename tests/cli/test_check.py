@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.application import Billing
-from tests.support.gateways import KEY, Gateway, open_gateway
+from tests.support.gateways import KEY, Gateway, not_on_hubs, open_gateway
 
 
 def check(app: Any, *arguments: str, **more: Any) -> tuple[int, dict[str, Any]]:
@@ -279,6 +279,7 @@ def test_logs_that_cannot_be_reached_are_a_warning(newapi: Gateway) -> None:
     assert any("daily costs are 503" in warning for warning in report["warnings"])
 
 
+@not_on_hubs
 def test_a_token_with_too_long_an_allow_list_is_named(gateway: Gateway) -> None:
     column, separator = ("subnet", ",") if gateway.flavour == "oneapi" else ("allow_ips", "\n")
     if gateway.kind == "mysql":
