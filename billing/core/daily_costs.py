@@ -171,7 +171,7 @@ def _from_logs(
     elif database.table_columns().has("logs", "token_id"):
         owner_columns, owner = (Log.token_id,), (token.id,)
     else:
-        # one-api's logs know a token by its name alone.
+        # The logs of one-api, one-hub and done-hub know a token by its name alone.
         if "\ufffd" in (token.name or ""):
             raise DatabaseMisconfigured(f"the name of token {token.id} is not UTF-8: rename it")
         owner_columns = (Log.user_id, Log.token_name)
@@ -200,6 +200,8 @@ def _cost_query(owner: tuple[Field[Any], ...], bounded: bool) -> QueryBuilder:
 
     def build(columns: TableColumns) -> Node:
         quota = fn.COALESCE(Log.quota, 0)
+        # Only new-api, whose logs name the token, writes refunds.
+        types = (LOG_CONSUME, LOG_REFUND) if columns.has("logs", "token_id") else (LOG_CONSUME,)
         net = Case(Log.type, ((LOG_REFUND, 0 - quota),), quota)
         rows = Log.select(
             columns.dialect.utc_day(Log.created_at),
@@ -210,7 +212,7 @@ def _cost_query(owner: tuple[Field[Any], ...], bounded: bool) -> QueryBuilder:
             *(field == PLACEHOLDER for field in owner),
             Log.created_at >= PLACEHOLDER,
             Log.created_at < PLACEHOLDER,
-            Log.type.in_((LOG_CONSUME, LOG_REFUND)),
+            Log.type.in_(types),
         )
         if len(owner) > 1:
             # Compared twice: the first comparison uses the index, this one is exact on MySQL too.
