@@ -282,7 +282,7 @@ def test_logs_that_cannot_be_reached_are_a_warning(newapi: Gateway) -> None:
 @not_on_hubs
 def test_a_token_with_too_long_an_allow_list_is_named(gateway: Gateway) -> None:
     column, separator = ("subnet", ",") if gateway.flavour == "oneapi" else ("allow_ips", "\n")
-    if gateway.kind == "mysql":
+    if gateway.dialect == "mysql":
         # The stand-in's column is too short for such a list.
         gateway.execute(f'ALTER TABLE "tokens" MODIFY "{column}" longtext')
     right, wrong = (separator.join(["10.0.0.0/8"] * count) for count in (200, 201))

@@ -22,8 +22,8 @@ GRANTED = {"users", "tokens", "options", "logs", "user_subscriptions", "top_ups"
 @pytest.fixture
 def reader(newapi: Gateway, request: pytest.FixtureRequest) -> Iterator[str]:
     """The address of an account that may read GRANTED alone."""
-    if newapi.kind == "mysql":
-        server, name = request.getfixturevalue("mariadb"), database_name(newapi.url)
+    if newapi.dialect == "mysql":
+        server, name = request.getfixturevalue(newapi.kind), database_name(newapi.url)
         server.execute("CREATE USER some_tables@'127.0.0.1'")
         for table in GRANTED:
             server.execute(f"GRANT SELECT ON {name}.{table} TO some_tables@'127.0.0.1'")
@@ -39,7 +39,7 @@ def reader(newapi: Gateway, request: pytest.FixtureRequest) -> Iterator[str]:
         newapi.execute("DROP ROLE some_tables")
 
 
-@pytest.mark.parametrize("newapi", ["mysql", "postgresql"], indirect=True)
+@pytest.mark.parametrize("newapi", ["mariadb", "mysql", "postgresql"], indirect=True)
 @pytest.mark.parametrize("scope", ["token", "account"])
 def test_without_redemptions_only_an_accounts_grants_fail(
     newapi: Gateway, reader: str, scope: str
