@@ -58,4 +58,5 @@ def test_without_redemptions_only_an_accounts_grants_fail(
     statuses = {name: answer.status_code for name, answer in answers.items()}
     assert statuses == dict.fromkeys(PATHS, 200) | ({"credit_grants": 503} if fails else {})
     assert "Retry-After" not in answers["usage"].headers
-    assert checked.exit_code == 0, checked.output
+    hidden = "the database has no table redemptions" in checked.output
+    assert (checked.exit_code, hidden) == ((1, True) if newapi.dialect == "mysql" else (0, False))
