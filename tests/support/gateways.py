@@ -34,9 +34,9 @@ _ALL_CASES = sorted(
     if DIALECTS[kind] == dialect
 )
 
-#: one-hub and its fork done-hub, whose tables differ little: their own tests run on these,
-HUBS = [*(("onehub", kind) for kind in DIALECTS), ("donehub", "sqlite"), ("donehub", "mariadb")]
-#: those of every gateway on each kind of database once, and on all the other gateways.
+#: one-hub and its fork done-hub, whose tables differ little: their own tests run on all of these,
+HUBS = [(flavour, kind) for flavour in ("onehub", "donehub") for kind in DIALECTS]
+#: the tests of every gateway on three of them, and on all of the other gateways.
 NOT_HUBS = [case for case in _ALL_CASES if case[0] not in ("onehub", "donehub")]
 CASES = [*NOT_HUBS, ("onehub", "sqlite"), ("onehub", "postgresql"), ("donehub", "mariadb")]
 
