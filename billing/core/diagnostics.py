@@ -11,7 +11,7 @@ from typing import Any
 
 from peewee import SQL, Query, fn
 
-from billing.core.logs_since import first_use, lacks_rows_before
+from billing.core.logs_since import lacks_older_rows, oldest_row
 from billing.core.restrictions import unknown_restrictions
 from billing.core.service import Service
 from billing.core.token_setting import parse_setting
@@ -215,19 +215,19 @@ def _check_logs(service: Service, columns: TableColumns, warn: Callable[[str], N
 
 
 def _check_log_rows(service: Service, database: Database, warn: Callable[[str], None]) -> None:
-    first = first_use(database)
-    if first is None:
+    oldest = oldest_row(database)
+    if oldest is None:
         service.database.start_time_budget()
         is_used = (service.database.fetch(_most_used)[0][0] or 0) > 0
         if is_used and not service.settings.log_database_url:
             warn(
                 "logs is empty although quota was used: set LOG_DATABASE_URL if they are elsewhere"
             )
-    elif lacks_rows_before(database, first[0]):
-        since = datetime.fromtimestamp(first[1], UTC)
+    elif lacks_older_rows(database, oldest):
+        since = datetime.fromtimestamp(oldest.created_at, UTC)
         warn(
-            f"logs begin at {since:%Y-%m-%d %H:%M} UTC, older rows are missing: daily costs before "
-            "it are left out for tokens and users that are older"
+            f"logs begin at {since:%Y-%m-%d %H:%M} UTC, older rows were deleted: daily costs "
+            "before it are left out for tokens and users that are older"
         )
 
 
