@@ -61,7 +61,7 @@ def _secrets_match(service: Service, stored: str, presented: str) -> bool:
     if service.database.peewee.PADS_CHAR_COLUMNS:
         stored = stored.rstrip(" ")
     # A header's bytes arrive as latin-1; an empty secret matches nothing.
-    # U+FFFD stands for bytes that are no text: nobody knows which they were.
+    # U+FFFD stands for bytes that are not UTF-8: several values would match.
     return (
         bool(stored)
         and "\ufffd" not in stored

@@ -100,14 +100,14 @@ def _texts(value: object) -> list[str]:
     if value is None:
         return []
     if not isinstance(value, list) or isinstance(value, _Pairs):
-        raise ValueError("a list is none")
+        raise ValueError("a list has a wrong type")
     if not all(text is None or isinstance(text, str) for text in value):
-        raise ValueError("a list holds other things than texts")
+        raise ValueError("a list has an entry that is no text")
     return [text or "" for text in value]
 
 
 def _is_off(member: object) -> bool:
-    """Whether an unknown member restricts nobody: it is empty, or says that it is not enabled."""
+    """Whether an unknown member has no effect: it is empty, or its `enabled` is false."""
     if isinstance(member, _Pairs) and member:
         return any(name.casefold() == "enabled" and value is False for name, value in member)
     return not member
