@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.application import Billing, TwoUsers
-from tests.support.gateways import CASES, DIALECTS, Gateway, open_gateway
+from tests.support.gateways import CASES, DIALECTS, HUBS, Gateway, open_gateway
 from tests.support.gunicorn import Gunicorn
 from tests.support.mariadb import MariaDB
 from tests.support.mysql import MySQL
@@ -132,9 +132,16 @@ def newapi(request: pytest.FixtureRequest) -> Iterator[Gateway]:
         yield gateway
 
 
+@pytest.fixture(params=HUBS, ids="-".join)
+def hub(request: pytest.FixtureRequest) -> Iterator[Gateway]:
+    """An empty database of one-hub and of done-hub, on each kind of server."""
+    with open_gateway(request, *request.param) as gateway:
+        yield gateway
+
+
 #: Fixtures that start a server, and those that do so unless their parameter names SQLite.
 SERVER_FIXTURES = {"mariadb", "mysql", "postgresql", "gunicorn", "redis", "pair"}
-DATABASE_FIXTURES = {"empty_url", "gateway", "newapi"}
+DATABASE_FIXTURES = {"empty_url", "gateway", "hub", "newapi"}
 
 
 def needs_server(item: pytest.Item) -> bool:

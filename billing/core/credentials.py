@@ -10,7 +10,8 @@ from billing.core.service import Service
 from billing.database.queries import TokenRow, UserRow
 
 _BEARER = re.compile(r"bearer[ \t]+|bearer$", re.IGNORECASE | re.ASCII)
-_KEY = re.compile(r"[!-,.-~]{1,128}", re.ASCII)
+#: What a stored key may be: printable ASCII, with blanks inside at most.
+_KEY = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?", re.ASCII)
 
 
 def strip_bearer(header: str) -> str:
@@ -26,14 +27,20 @@ def digest(secret: str) -> str:
 
 
 def find_token(service: Service, secret: str) -> TokenRow | None:
-    """The token of that key, deleted or not; `sk-` and a `-channel` behind it do not count."""
-    key = secret.removeprefix("sk-").partition("-")[0]
-    if not _KEY.fullmatch(key):
-        return None
-    stored = _stored_form(service, key)
-    token = service.queries.token(stored)
+    """The token of that key, deleted or not; `sk-` before it does not count.
+
+    A key may hold `-` (one-hub's do), and a channel may be named behind one: `key-channel`, or
+    `key#channel` in one-hub. So the longest part that is a key counts, the whole value first. No
+    key that a gateway accepts holds its own mark of a channel: it finds the same token as we do.
+    """
+    value = secret.removeprefix("sk-")
+    parts = {value, value.partition("-")[0], value.partition("#")[0]}
+    keys = sorted(filter(_KEY.fullmatch, parts), key=len, reverse=True)
+    stored = [_stored_form(service, key) for key in keys]
+    tokens = service.queries.tokens(stored) if stored else []
     # MySQL may compare without case, accents and trailing blanks: compare again.
-    return token if token and _secrets_match(service, token.key, stored) else None
+    matches = (t for key in stored for t in tokens if _secrets_match(service, t.key, key))
+    return next(matches, None)
 
 
 def find_user(service: Service, user_id: int, secret: str) -> UserRow | None:
@@ -54,7 +61,7 @@ def _secrets_match(service: Service, stored: str, presented: str) -> bool:
     if service.database.peewee.PADS_CHAR_COLUMNS:
         stored = stored.rstrip(" ")
     # A header's bytes arrive as latin-1; an empty secret matches nothing.
-    # U+FFFD stands for bytes that are no text: nobody knows which they were.
+    # U+FFFD stands for bytes that are not UTF-8: several values would match.
     return (
         bool(stored)
         and "\ufffd" not in stored

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from peewee import SQL, Case, Field, Node, Select, fn
 
-from billing.core.logs_since import first_use, logs_since
+from billing.core.logs_since import logs_since, oldest_row
 from billing.core.service import Service
 from billing.database.columns import PLACEHOLDER, QueryBuilder, TableColumns
 from billing.database.connection import Database
@@ -37,7 +37,7 @@ class DailyCost(NamedTuple):
 class PeriodCosts(NamedTuple):
     """The costs of a period by day, then cost, then model, and what was refunded in it.
 
-    Nobody knows the days that end before `known_since` (unix seconds); 0 when all are known.
+    What was before `known_since` (unix seconds) is unknown; 0 when all is known.
     """
 
     costs: list[DailyCost]
@@ -85,9 +85,9 @@ def _from_our_hours(
     return _sum_rows((*row, 0) for row in hours)._replace(refunded=int(refunds[0][0] or 0))
 
 
-def _hours(columns: TableColumns, owner: Node) -> Select:
+def _hours(columns: TableColumns, owner: Node, model_name: Node = QuotaData.model_name) -> Select:
     rows = QuotaData.select(
-        columns.dialect.utc_day(QuotaData.created_at), QuotaData.model_name, fn.SUM(QuotaData.quota)
+        columns.dialect.utc_day(QuotaData.created_at), model_name, fn.SUM(QuotaData.quota)
     )
     inside = (
         owner == PLACEHOLDER,
@@ -103,6 +103,12 @@ def _hours_of_user(columns: TableColumns) -> Node:
 
 def _hours_of_token(columns: TableColumns) -> Node:
     return _hours(columns, QuotaData.token_id)
+
+
+def _gateway_hours_of_user(columns: TableColumns) -> Node:
+    """A gateway's collation may take GPT-4o for gpt-4o; that of our own tables does not."""
+    model_name = columns.dialect.case_sensitive(fn.COALESCE(QuotaData.model_name, ""))
+    return _hours(columns, QuotaData.user_id, model_name)
 
 
 def _refunds_of_user(columns: TableColumns) -> Select:
@@ -125,10 +131,10 @@ def _from_gateway(
     database = service.log_database
     if database is None:
         raise UnsupportedLogs
-    first = first_use(database)
+    oldest = oldest_row(database)
     known_since = 0
-    if first is None or start < first[1]:
-        known_since = logs_since(service, database, first, user, token)
+    if oldest is None or start < oldest.created_at:
+        known_since = logs_since(service, oldest, user, token)
     hours: list[tuple[Any, ...]] = []
     logs_start = start
     if known_since > start and token is None and (kept := _hours_kept_since(service)):
@@ -136,11 +142,13 @@ def _from_gateway(
         hours_end = known_since + -known_since % _HOUR
         if kept < hours_end:
             hours_range = (start, min(end, hours_end))
-            hours = service.database.fetch(_hours_of_user, user.id, *hours_range, heavy=True)
+            hours = service.database.fetch(
+                _gateway_hours_of_user, user.id, *hours_range, heavy=True
+            )
             known_since, logs_start = kept, max(start, hours_end)
     rows: list[tuple[Any, ...]] = []
-    if first is not None and logs_start < end and first[1] < end:
-        rows = _from_logs(database, user, token, logs_start, end, first[1])
+    if oldest is not None and logs_start < end and oldest.created_at < end:
+        rows = _from_logs(database, user, token, logs_start, end, oldest.created_at)
     known_since = known_since if known_since > start else 0
     return _sum_rows([*((*row, 0) for row in hours), *rows], known_since)
 
@@ -158,9 +166,9 @@ def _first_hour(columns: TableColumns) -> Node:
 
 
 def _from_logs(
-    database: Database, user: UserRow, token: TokenRow | None, start: int, end: int, first: int
+    database: Database, user: UserRow, token: TokenRow | None, start: int, end: int, oldest: int
 ) -> list[tuple[Any, ...]]:
-    """Rows of the logs, whose oldest use is of second `first`."""
+    """Rows of the logs, whose oldest is of second `oldest`."""
     ((last,),) = database.fetch(_last_log, heavy=True)
     if last is None or last < start:
         return []
@@ -171,13 +179,13 @@ def _from_logs(
     elif database.table_columns().has("logs", "token_id"):
         owner_columns, owner = (Log.token_id,), (token.id,)
     else:
-        # one-api's logs know a token by its name alone.
+        # The logs of one-api, one-hub and done-hub know a token by its name alone.
         if "\ufffd" in (token.name or ""):
             raise DatabaseMisconfigured(f"the name of token {token.id} is not UTF-8: rename it")
         owner_columns = (Log.user_id, Log.token_name)
         owner = (user.id, token.name or "")
     values = (*owner, start, end, *owner[1:])
-    if min(end, last) - max(start, first) >= _FULL_SCAN_SHARE * (last - first):
+    if min(end, last) - max(start, oldest) >= _FULL_SCAN_SHARE * (last - oldest):
         return database.fetch(_cost_query(owner_columns, bounded=False), *values, heavy=True)
     # Exact bounds: gateways write rows late, so that estimated ids would miss some.
     ((low, high),) = database.fetch(_log_id_range, start, end, heavy=True)
@@ -200,6 +208,8 @@ def _cost_query(owner: tuple[Field[Any], ...], bounded: bool) -> QueryBuilder:
 
     def build(columns: TableColumns) -> Node:
         quota = fn.COALESCE(Log.quota, 0)
+        # Only new-api, whose logs name the token, writes refunds.
+        types = (LOG_CONSUME, LOG_REFUND) if columns.has("logs", "token_id") else (LOG_CONSUME,)
         net = Case(Log.type, ((LOG_REFUND, 0 - quota),), quota)
         rows = Log.select(
             columns.dialect.utc_day(Log.created_at),
@@ -210,7 +220,7 @@ def _cost_query(owner: tuple[Field[Any], ...], bounded: bool) -> QueryBuilder:
             *(field == PLACEHOLDER for field in owner),
             Log.created_at >= PLACEHOLDER,
             Log.created_at < PLACEHOLDER,
-            Log.type.in_((LOG_CONSUME, LOG_REFUND)),
+            Log.type.in_(types),
         )
         if len(owner) > 1:
             # Compared twice: the first comparison uses the index, this one is exact on MySQL too.

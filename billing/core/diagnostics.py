@@ -11,8 +11,10 @@ from typing import Any
 
 from peewee import SQL, Query, fn
 
-from billing.core.logs_since import first_use, lacks_rows_before
+from billing.core.logs_since import lacks_older_rows, oldest_row
+from billing.core.restrictions import unknown_restrictions
 from billing.core.service import Service
+from billing.core.token_setting import parse_setting
 from billing.database.columns import QueryBuilder, TableColumns
 from billing.database.connection import Database
 from billing.database.models import (
@@ -72,7 +74,7 @@ def inspect(service: Service) -> Report:
     report.facts["driver"] = database.peewee.driver
     _check_tls(service, report)
     if service.attached:
-        report.facts["gateway"] = detect_gateway(columns)
+        report.facts["gateway"] = service.terms.gateway.name
     report.facts["users"] = _count(database, _count_users)
     report.facts["tokens"] = _count(database, _count_tokens)
     report.facts["settings"] = _setting_sources(service)
@@ -93,21 +95,6 @@ def _check_tls(service: Service, report: Report) -> None:
         for name, url in addresses.items()
         if url.tls == "skip-verify"
     ]
-
-
-def detect_gateway(columns: TableColumns) -> str:
-    """The gateway and a guess at its version, from the columns that are there."""
-    if columns.columns["user_subscriptions"]:
-        return "new-api, v0.10.8 or later"
-    if columns.has("logs", "ip"):
-        return "new-api, v0.9 or later"
-    if columns.has("tokens", "allow_ips"):
-        return "new-api, v0.4 to v0.8"
-    if columns.columns["quota_data"] or columns.has("tokens", "deleted_at"):
-        return "new-api, before v0.4"
-    if columns.has("tokens", "subnet"):
-        return "one-api"
-    return "unknown: a fork, or a one-api before its subnets"
 
 
 def _count(database: Database, build: QueryBuilder) -> int | str:
@@ -142,8 +129,10 @@ def _setting_sources(service: Service) -> dict[str, dict[str, str]]:
         variable = name.upper()
         if variable in service.settings.set_by_environment:
             source = "environment"
+        elif variable in service.terms.options:
+            source = "options"
         else:
-            source = "options" if variable in service.terms.options else "default"
+            source = "gateway" if variable in service.terms.gateway.defaults else "default"
         value = getattr(service.settings, name)
         text = value if isinstance(value, str) else f"{float(value):g}"
         sources[variable] = {"value": text, "from": source}
@@ -173,6 +162,7 @@ def _check_settings(service: Service, columns: TableColumns, report: Report) -> 
     _check_tables(database, columns, warn)
     if database.call(lambda columns: columns.dialect.account_can_write()):
         warn("the account could write: give the service one that may only SELECT")
+    report.warnings += unknown_restrictions(database)
     _check_logs(service, columns, warn)
 
 
@@ -225,19 +215,19 @@ def _check_logs(service: Service, columns: TableColumns, warn: Callable[[str], N
 
 
 def _check_log_rows(service: Service, database: Database, warn: Callable[[str], None]) -> None:
-    first = first_use(database)
-    if first is None:
+    oldest = oldest_row(database)
+    if oldest is None:
         service.database.start_time_budget()
         is_used = (service.database.fetch(_most_used)[0][0] or 0) > 0
         if is_used and not service.settings.log_database_url:
             warn(
                 "logs is empty although quota was used: set LOG_DATABASE_URL if they are elsewhere"
             )
-    elif lacks_rows_before(database, first[0]):
-        since = datetime.fromtimestamp(first[1], UTC)
+    elif lacks_older_rows(database, oldest):
+        since = datetime.fromtimestamp(oldest.created_at, UTC)
         warn(
-            f"logs begin at {since:%Y-%m-%d %H:%M} UTC, older rows are missing: daily costs before "
-            "it are left out for tokens and users that are older"
+            f"logs begin at {since:%Y-%m-%d %H:%M} UTC, older rows were deleted: daily costs "
+            "before it are left out for tokens and users that are older"
         )
 
 
@@ -284,5 +274,14 @@ def explain(service: Service, token: TokenRow | None) -> dict[str, Any]:
         "total_usage": float(service.display.hundredths(balance.used)),
         "access_until": expires_at,
         "unlimited": balance.unlimited,
-        "allow_list": (token.allow_ips or token.subnet or "").split(),
+        "allow_list": _allow_list(token),
     }
+
+
+def _allow_list(token: TokenRow) -> list[str]:
+    """The entries of the token's allow-lists, or why they hold no address."""
+    entries = (token.allow_ips or token.subnet or "").split()
+    try:
+        return [*entries, *parse_setting(token.setting).whitelist]
+    except ValueError as error:
+        return [f"refuses everybody: {error}"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Container, Iterable
 
-#: Options that are one variable each. A number keeps its spelling: the settings check it.
+#: Options that are one variable each. The settings check the numbers.
 _NUMBERS = {
     "QuotaPerUnit": "QUOTA_PER_UNIT",
     "USDExchangeRate": "USD_EXCHANGE_RATE",
@@ -20,16 +21,24 @@ _OTHERS = {
 
 _UNITS = {"USD", "CNY", "TOKENS", "CUSTOM"}
 
+#: What Go's ParseFloat takes in a number and we do not: `500_000` and `+5`.
+_GO_SPELLING = re.compile(r"(?<=[0-9])_(?=[0-9])|^\+")
 
-def settings_from_options(rows: Iterable[tuple[str, str]]) -> dict[str, str]:
+
+def settings_from_options(
+    rows: Iterable[tuple[str, str]], read: Container[str] | None = None
+) -> dict[str, str]:
     """Our variables and their texts from rows of `options`, the later of two rows winning.
 
-    As in the gateways, only the exact text `true` is true, and no unit but the four is one.
+    `read` are the options that the gateway itself reads, None for all. As in the gateways, only the
+    exact text `true` is true, and no unit but the four is one.
     """
     found: dict[str, str] = {}
     for key, value in rows:
+        if read is not None and key not in read:
+            continue
         if key in _NUMBERS:
-            found[_NUMBERS[key]] = value
+            found[_NUMBERS[key]] = _GO_SPELLING.sub("", value)
         elif key == "DisplayInCurrencyEnabled":
             found["DISPLAY_UNIT"] = "USD" if value == "true" else "TOKENS"
         elif key == "general_setting.quota_display_type":

@@ -1,54 +1,54 @@
-"""Since when a gateway's logs are complete: operators delete old rows, whose days nobody knows.
+"""Since when a gateway's logs are complete: administrators delete old rows.
 
-Quota units throughout; times are unix seconds (docs/gateways.md section 4).
+Times are unix seconds (docs/gateways.md section 4).
 """
 
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 from peewee import Node, fn
 
 from billing.core.service import Service
 from billing.database.columns import PLACEHOLDER, TableColumns
 from billing.database.connection import Database
-from billing.database.models import LOG_CONSUME, GatewayToken, GatewayUser, Log
+from billing.database.models import LOG_CONSUME, LOG_REFUND, GatewayToken, GatewayUser, Log
 from billing.database.queries import TokenRow, UserRow
 
 
-def first_use(database: Database) -> tuple[int, int] | None:
-    """Id and second of the oldest use in the logs, of anybody; None when there is none."""
-    rows = database.fetch(_first_use, LOG_CONSUME, heavy=True)
-    return (int(rows[0][0]), int(rows[0][1])) if rows else None
+class LogRow(NamedTuple):
+    """A row of the logs, and when it was made."""
+
+    id: int
+    created_at: int
+
+
+def oldest_row(database: Database) -> LogRow | None:
+    """The oldest use or refund in the logs, of anybody; None when there is none."""
+    rows = database.fetch(_oldest_row, heavy=True)
+    return LogRow(*map(int, rows[0])) if rows else None
 
 
 def logs_since(
-    service: Service,
-    database: Database,
-    first: tuple[int, int] | None,
-    user: UserRow,
-    token: TokenRow | None,
+    service: Service, oldest: LogRow | None, user: UserRow, token: TokenRow | None
 ) -> int:
-    """The second since when the logs in `database` hold every use of the caller; 0 for always.
+    """The second since when the logs hold every use of the caller; 0 for always.
 
-    `first` is their first use. Rows were deleted before it when ids are missing there, or when the
-    user's counter says more than empty logs. A token or user that is newer lost none.
+    `oldest` is their oldest row: whether older ones were deleted no column says, and ids begin at 1
+    again in a table of SQLite that was emptied. A caller who used nothing, or whose token or user
+    was made later, has no older rows.
     """
     if not user.wallet.used:
         return 0
-    if first is None:
-        since = int(time.time())
-    else:
-        id, since = first
-        if not lacks_rows_before(database, id):
-            return 0
+    since = oldest.created_at if oldest else int(time.time())
     return 0 if _created_at(service, user, token) >= since else since
 
 
-def lacks_rows_before(database: Database, id: int) -> bool:
-    """Whether ids below `id` are missing in the logs: such rows were deleted, or never written."""
-    ((count,),) = database.fetch(_count_below, id, heavy=True)
-    return int(count) < id - 1
+def lacks_older_rows(database: Database, oldest: LogRow) -> bool:
+    """Whether ids before the oldest row's are missing, because rows were deleted."""
+    ((count,),) = database.fetch(_count_before, oldest.id, heavy=True)
+    return int(count) < oldest.id - 1
 
 
 def _created_at(service: Service, user: UserRow, token: TokenRow | None) -> int:
@@ -62,13 +62,14 @@ def _created_at(service: Service, user: UserRow, token: TokenRow | None) -> int:
     return int(rows[0][0] or 0) if rows else 0
 
 
-def _first_use(columns: TableColumns) -> Node:
-    # The sum keeps an index on the type alone out of it, which would have all uses sorted.
-    uses = Log.select(Log.id, Log.created_at).where((Log.type + 0) == PLACEHOLDER)
-    return uses.where(Log.created_at > 0).order_by(Log.created_at).limit(1)
+def _oldest_row(columns: TableColumns) -> Node:
+    # The sum keeps an index on the type alone out of it, which would have all rows sorted.
+    counted = (Log.type + 0).in_((LOG_CONSUME, LOG_REFUND))
+    rows = Log.select(Log.id, Log.created_at).where(counted, Log.created_at > 0)
+    return rows.order_by(Log.created_at).limit(1)
 
 
-def _count_below(columns: TableColumns) -> Node:
+def _count_before(columns: TableColumns) -> Node:
     return Log.select(fn.COUNT(Log.id)).where(Log.id < PLACEHOLDER)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, current_app
 
 from billing.core.gateway_options import deciding_keys, settings_from_options
+from billing.core.gateways import UNKNOWN, Gateway, identify_gateway
 from billing.core.remembered import Remembered
 from billing.database.connection import Database
 from billing.database.heavy_reads import HeavyReads
@@ -46,6 +47,7 @@ class Terms:
     invalid_options: Mapping[str, str]
     #: The keys of all rows that `options` and `invalid_options` came from.
     option_keys: frozenset[str] = frozenset()
+    gateway: Gateway = UNKNOWN
 
 
 class _ThreadTerms(threading.local):
@@ -145,13 +147,15 @@ class Service:
                 ", ".join(sorted(missing)),
             )
             return self._published
-        options = settings_from_options(rows)
-        settings, names = self._environment_settings.with_options(options)
+        gateway = identify_gateway(self.database.table_columns())
+        options = settings_from_options(rows, gateway.options)
+        defaults = {**gateway.defaults, **options}
+        settings, names = self._environment_settings.with_options(defaults)
         invalid = {name: options.pop(name) for name in names}
         for name, value in invalid.items():
             if self._published.invalid_options.get(name) != value:
                 log.warning("the gateway's option for %s is no number above 0: ignored", name)
-        return Terms(settings, _display_of(settings), options, invalid, keys)
+        return Terms(settings, _display_of(settings), options, invalid, keys, gateway)
 
     def close(self) -> None:
         """Close this thread's connections."""

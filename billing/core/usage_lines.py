@@ -82,14 +82,14 @@ class UsageLineSchema(Schema):
 
 _SCHEMA = UsageLineSchema()
 
-#: A longer line is bad, and is not held in memory.
+#: A longer line is refused, and not kept in memory.
 _MAX_LINE_BYTES = 2**20
 
 
 def read_lines(file: BinaryIO, on_read: Callable[[int], object]) -> Iterator[bytes]:
     """The lines of a file; of one that is too long so much that `parse_usage_line` refuses it.
 
-    `on_read` is told the bytes that are read.
+    `on_read` is called with the number of bytes of each read.
     """
     while line := file.readline(_MAX_LINE_BYTES + 1):
         on_read(len(line))
@@ -101,7 +101,7 @@ def read_lines(file: BinaryIO, on_read: Callable[[int], object]) -> Iterator[byt
 
 
 class _RepeatedField(ValueError):
-    """One object names a field twice: which of them counts is anybody's guess."""
+    """One object names a field twice: JSON does not say which value counts."""
 
 
 def _unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

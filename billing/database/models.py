@@ -125,9 +125,13 @@ class GatewayUser(User):
 
 
 class GatewayToken(Token):
-    """A gateway's token; `subnet` is one-api's allow-list, networks with commas between."""
+    """A gateway's token; `subnet` is one-api's allow-list, networks with commas between.
+
+    `setting` is JSON, of one-hub and done-hub.
+    """
 
     subnet = TextField(null=True)
+    setting = TextField(null=True)
 
     class Meta:
         table_name = "tokens"

@@ -37,11 +37,18 @@ TABLES = (
     "user_subscriptions",
     "redemptions",
     "top_ups",
+    "statistics",
+    "user_groups",
+    "invite_codes",
     SCHEMA_TABLE,
 )
 
 #: Those of them that `flask init` makes.
 _EMBEDDED_TABLES = ("users", "tokens", "logs", "quota_data", SCHEMA_TABLE)
+
+
+#: The most keys that one read looks for.
+MAX_KEYS = 3
 
 
 class UserRow(NamedTuple):
@@ -86,6 +93,7 @@ class TokenRow(NamedTuple):
     name: str | None
     allow_ips: str | None
     subnet: str | None
+    setting: object
     deleted_at: object
     user: UserRow | None
 
@@ -98,6 +106,8 @@ class TokenRow(NamedTuple):
     @property
     def allow_list_is_too_long(self) -> bool:
         """Whether an allow-list has more characters or networks than are read."""
+        if isinstance(self.setting, str | bytes) and len(self.setting) > ALLOW_LIST_LENGTH:
+            return True
         return _is_too_long(self.allow_ips, "\n") or _is_too_long(self.subnet, ",")
 
 
@@ -143,6 +153,9 @@ DECISIVE_COLUMNS = (
         for name in TokenRow._fields
         if name not in ("name", "allow_ips", "subnet", "user")
     ),
+    # By these one-hub and done-hub are known.
+    *(("user_groups", "symbol"), ("statistics", "date"), ("statistics", "cost_quota")),
+    ("users", "linuxdo_id"),
     ("options", "key"),
     *(("user_subscriptions", field.column_name) for field in _SUBSCRIPTION),
     ("redemptions", "used_user_id"),
@@ -179,6 +192,10 @@ def _tokens(columns: TableColumns) -> Select:
 
 def token_by_key(columns: TableColumns) -> Query:
     return _tokens(columns).where(GatewayToken.key == PLACEHOLDER)
+
+
+def token_by_any_key(columns: TableColumns) -> Query:
+    return _tokens(columns).where(GatewayToken.key.in_((PLACEHOLDER,) * MAX_KEYS))
 
 
 def token_by_id(columns: TableColumns) -> Query:
@@ -269,12 +286,15 @@ class Queries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def token(self, key: str) -> TokenRow | None:
-        """The token with the stored `key`, and its owner."""
-        return _token(self._database.fetch(token_by_key, key))
+    def tokens(self, keys: list[str]) -> list[TokenRow]:
+        """The tokens with one of the stored `keys`, 1 to MAX_KEYS of them, and their owners."""
+        if len(keys) == 1:
+            return _token_rows(self._database.fetch(token_by_key, *keys))
+        padded = (keys * MAX_KEYS)[:MAX_KEYS]
+        return _token_rows(self._database.fetch(token_by_any_key, *padded))
 
     def token_of_id(self, token_id: int) -> TokenRow | None:
-        return _token(self._database.fetch(token_by_id, token_id))
+        return next(iter(_token_rows(self._database.fetch(token_by_id, token_id))), None)
 
     def user(self, user_id: int) -> UserRow | None:
         """The user of that id, deleted or not."""
@@ -307,9 +327,10 @@ class Queries:
         return [SubscriptionRow._make(row) for row in rows]
 
 
-def _token(rows: list[tuple[Any, ...]]) -> TokenRow | None:
+def _token_rows(rows: list[tuple[Any, ...]]) -> list[TokenRow]:
+    found = []
     for row in rows:
         token, owner = row[: len(_TOKEN)], UserRow._make(row[len(_TOKEN) :])
         # The outer join fills a missing owner with NULLs.
-        return TokenRow._make((*token, None if owner.id is None else owner))
-    return None
+        found.append(TokenRow._make((*token, None if owner.id is None else owner)))
+    return found

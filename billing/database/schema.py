@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import peewee
 
 from billing.database.dialects.base import Dialect
+from billing.database.dialects.sqlite_file import PRIVATE_MODE
 from billing.database.models import SCHEMA_TABLE, Log, QuotaData, Token, User
 from billing.errors import CommandError
 
@@ -139,7 +140,7 @@ def backup(database: Dialect, path: Path) -> None:
         raise CommandError(f"this database is on MySQL: copy it with {database.BACKUP_TOOL}")
     try:
         # Two backups to one file: the loser must not remove what the winner wrote.
-        path.touch(mode=0o600, exist_ok=False)
+        path.touch(mode=PRIVATE_MODE, exist_ok=False)
     except FileExistsError as error:
         raise CommandError(f"{path} exists already: name a new file") from error
     except OSError as error:

@@ -25,7 +25,7 @@ from billing.web.schemas import (
 openapi = Blueprint("openapi", __name__)
 
 #: Keys that a body may lack; all others are required.
-_OPTIONAL_KEYS = {"code", "param"}
+_OPTIONAL_KEYS = {"code", "param", "logs_since", "total_usage_counted"}
 
 _TYPES = {str: "string", bool: "boolean", type(None): "null"}
 

@@ -144,10 +144,13 @@ def _results(service: Service, day_costs: list[DailyCost], by_model: bool) -> li
 
 
 def _by_day(period: Period, found: PeriodCosts) -> Iterator[tuple[int, list[DailyCost]]]:
-    """Every day of the period that is known with its costs, which may be none."""
+    """Every day of the period with its costs, which may be none.
+
+    A day that is not known from its beginning is left out unless something of it is known.
+    """
     costs = {day: list(group) for day, group in groupby(found.costs, key=lambda cost: cost.day)}
-    known_days = (day for day in period.days() if day + DAY > found.known_since)
-    return ((day, costs.get(day, [])) for day in known_days)
+    days = (day for day in period.days() if day >= found.known_since or day in costs)
+    return ((day, costs.get(day, [])) for day in days)
 
 
 #: The documented bodies of figures that could not be read (docs/contract.md section 1).

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from tests.support.application import Billing
-from tests.support.gateways import KEY, Gateway
+from tests.support.gateways import KEY, Gateway, not_on_hubs
 from tests.support.http_client import bearer
 
 GRANTS = "/dashboard/billing/credit_grants"
@@ -57,6 +57,7 @@ def test_a_token_has_one_grant(gateway: Gateway) -> None:
     }
 
 
+@not_on_hubs
 def test_an_unlimited_token_is_granted_the_unlimited_figure(gateway: Gateway) -> None:
     token_id = gateway.token(gateway.user(), unlimited_quota=True, used_quota=500000)
 

@@ -8,7 +8,7 @@ import pytest
 
 from billing.core.gateway_options import settings_from_options
 from tests.support.clock import Clock
-from tests.support.gateways import KEY, Gateway
+from tests.support.gateways import KEY, Gateway, not_on_hubs
 
 UNIT = "general_setting.quota_display_type"
 OLD_UNIT = "DisplayInCurrencyEnabled"
@@ -51,12 +51,14 @@ def test_a_symbol_that_can_be_shown_is_taken(saved: str, symbol: str | None) -> 
     assert found.get("CUSTOM_CURRENCY_SYMBOL") == symbol
 
 
+@not_on_hubs
 @pytest.mark.parametrize(
     ("options", "limit", "usage"),
     [
         ({}, 0.002, 0.05),
         ({"QuotaPerUnit": "250000"}, 0.004, 0.1),
         ({"QuotaPerUnit": "1e6"}, 0.001, 0.025),
+        ({"QuotaPerUnit": "+250_000"}, 0.004, 0.1),
         ({UNIT: "CNY"}, 0.0146, 0.365),
         ({UNIT: "CNY", "USDExchangeRate": "10"}, 0.02, 0.5),
         ({UNIT: "CUSTOM", "general_setting.custom_currency_exchange_rate": "0.5"}, 0.001, 0.025),
@@ -75,7 +77,9 @@ def test_options_decide_the_figures(
     assert gateway.read("usage")["total_usage"] == usage
 
 
-@pytest.mark.parametrize("text", ["", "abc", "0", "-1", "NaN", "Inf", " 500000", "1e999", "１"])
+@pytest.mark.parametrize(
+    "text", ["", "abc", "0", "-1", "5__0", "_50", "++5", "NaN", "Inf", " 500000", "1e999", "１"]
+)
 def test_a_number_that_is_none_counts_as_absent_and_is_logged_once(
     newapi: Gateway, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.clock import Clock
-from tests.support.gateways import KEY, Gateway, open_gateway
+from tests.support.gateways import KEY, Gateway, not_on_hubs, open_gateway
 from tests.support.http_client import bearer
 
 USAGE = "/v1/dashboard/billing/usage"
@@ -18,6 +18,7 @@ USAGE = "/v1/dashboard/billing/usage"
 OPTIONS_REFRESH = 60
 
 
+@not_on_hubs
 def test_a_column_that_goes_is_missed_by_nobody(gateway: Gateway) -> None:
     gateway.token(gateway.user())
     client = gateway.client()
@@ -28,6 +29,16 @@ def test_a_column_that_goes_is_missed_by_nobody(gateway: Gateway) -> None:
     after = client.get(USAGE, headers=bearer(KEY))
 
     assert (before.json, after.json) == ({"object": "list", "total_usage": 0.05},) * 2
+
+
+@pytest.mark.parametrize("hub", [("onehub", "sqlite")], ids="-".join, indirect=True)
+def test_a_setting_that_goes_opens_no_allow_list(hub: Gateway) -> None:
+    hub.token(hub.user(), setting="{}")
+    client = hub.client()
+    client.get(USAGE, headers=bearer(KEY))
+    hub.execute('ALTER TABLE "tokens" DROP COLUMN "setting"')
+
+    assert client.get(USAGE, headers=bearer(KEY)).status_code == 503
 
 
 def test_an_allow_list_that_comes_with_an_upgrade_is_obeyed(newapi: Gateway) -> None:

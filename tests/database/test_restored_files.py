@@ -155,7 +155,10 @@ def test_a_command_says_who_keeps_an_overwritten_file(
 
     output = copied.billing.run("token", "credit", copied.token_id, "--usd", "7", status=1)
 
-    assert "held by connections from before it was overwritten: restart the service" in output
+    assert (
+        "connections opened before the file was overwritten still hold it: restart the service"
+        in output
+    )
     assert copied.limit(copied.idle) == 100
     copied.billing.run("token", "credit", copied.token_id, "--usd", "7")
     assert [*copied.limits(), copied.limit(copied.idle)] == [107, 107, 107]

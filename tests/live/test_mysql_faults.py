@@ -47,7 +47,9 @@ def test_callers_do_not_notice_that_their_connections_are_killed(
         killed = 0
         for _ in range(10):
             killed += _kill_all(admin.cursor(), name)
-            drill.until(200, 10)
+            # So many that no request is left which has lost a connection: it would not be asked
+            # a third time.
+            drill.until(200, 40)
 
     assert killed >= 10
     drill.check()
@@ -73,8 +75,9 @@ def _take(database: MariaDB, stack: ExitStack) -> bool:
 @contextmanager
 def _full(database: MariaDB, name: str) -> Iterator[None]:
     """All connections taken, also those that the service had to the database `name`."""
-    with ExitStack() as stack, closing(database.connect()) as admin, admin.cursor() as cursor:
-        stack.callback(database.execute, "SET GLOBAL max_connections = 200")
+    with closing(database.connect()) as admin, admin.cursor() as cursor, ExitStack() as stack:
+        # By the connection that is there: callers take those that are given back.
+        stack.callback(cursor.execute, "SET GLOBAL max_connections = 200")
         cursor.execute("SET GLOBAL max_connections = 10")
         while _take(database, stack):
             pass

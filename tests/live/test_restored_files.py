@@ -63,6 +63,6 @@ def test_workers_end_in_the_restored_figures_and_commands_go_on(
         assert {answer.json["hard_limit_usd"] for answer in at_last} == {107}
     else:
         # A thread that nobody has asked since still has the old file open.
-        assert "held by connections from before it was overwritten" in credited.stderr
+        assert "connections opened before the file was overwritten still hold it" in credited.stderr
         assert (way in ("cp", "rsync --inplace"), threads) == (True, "4")
         assert {answer.body for answer in at_last} == {RIGHT[SUBSCRIPTION]}

@@ -27,19 +27,28 @@ SCHEMA = Path(__file__).parent / "schema"
 DIALECTS = {"sqlite": "sqlite", "mariadb": "mysql", "mysql": "mysql", "postgresql": "postgresql"}
 
 #: Every flavour on every kind of database that we have its own table definitions for.
-CASES = sorted(
+_ALL_CASES = sorted(
     (flavour, kind)
     for flavour, dialect in (path.stem.rsplit("_", 1) for path in SCHEMA.glob("*.sql"))
     for kind in DIALECTS
     if DIALECTS[kind] == dialect
 )
 
+#: one-hub and its fork done-hub, whose tables differ little: their own tests run on all of these,
+HUBS = [(flavour, kind) for flavour in ("onehub", "donehub") for kind in DIALECTS]
+#: the tests of every gateway on three of them, and on all of the other gateways.
+NOT_HUBS = [case for case in _ALL_CASES if case[0] not in ("onehub", "donehub")]
+CASES = [*NOT_HUBS, ("onehub", "sqlite"), ("onehub", "postgresql"), ("donehub", "mariadb")]
+
+#: For tests of what one-hub and done-hub do not do.
+not_on_hubs = pytest.mark.parametrize("gateway", NOT_HUBS, ids="-".join, indirect=True)
+
 #: 48 alphanumerics, as the gateways make them.
 KEY = "Ab3" + "xYz9Q" * 9
 
 
 class Gateway:
-    """A gateway's database. `flavour` is newapi, newapi_old or oneapi."""
+    """A gateway's database. `flavour` is the name of its table definitions."""
 
     def __init__(self, flavour: str, kind: str, url: str, connection: Any) -> None:
         self.flavour, self.kind, self.url, self.connection = flavour, kind, url, connection

@@ -52,6 +52,8 @@ class MariaDB:
             f"--pid-file={self.folder / 'pid'}",
             "--innodb-flush-log-at-trx-commit=2",
             "--innodb-buffer-pool-size=64M",
+            # A file for each table makes databases several times slower to make and to drop.
+            "--innodb-file-per-table=OFF",
             "--max-connections=200",
             self._user,
             *options,

@@ -35,7 +35,7 @@ MARIADB_ALONE = (
 
 def needs_no_mysql(name: str, parameters: dict[str, object]) -> bool:
     """Whether a test, by its path under tests/ and its parameters, is none for MySQL."""
-    kinds = [kind[-1] if isinstance(kind, tuple) else kind for kind in parameters.values()]
+    kinds = [kind[-1] if kind and isinstance(kind, tuple) else kind for kind in parameters.values()]
     if "mysql" not in kinds:
         return False
     # Each server is tried with each database but this: one server's proof is good for all.

@@ -279,7 +279,9 @@ class MySQL(Dialect, peewee.MySQLDatabase):
     @classmethod
     def error_text(cls, error: Exception) -> str:
         code = error_code(error)
-        if code is not None and (code in cls._QUOTES_NAMES_CODES or code >= 2000):
+        if code is None:
+            return without_quoted(super().error_text(error))
+        if code in cls._QUOTES_NAMES_CODES or code >= 2000:
             return super().error_text(error)
         return "({})".format(", ".join(without_quoted(str(part)) for part in error.args))
 

@@ -12,6 +12,7 @@ import peewee
 import psycopg
 from psycopg import errors
 from psycopg.pq import TransactionStatus
+from psycopg.types.string import TextLoader
 
 from billing.database.dialects.base import Access, Dialect, ReplicaStatus, ThreadState
 
@@ -95,6 +96,9 @@ class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
             f" -c statement_timeout={_server_limit(thread.answer_timeout)}",
             prepare_threshold=None,  # poolers between us and the server do not know them
         )
+        # JSON arrives as text, as from the other databases.
+        for json_type in ("json", "jsonb"):
+            connection.adapters.register_loader(json_type, TextLoader)
         connection.thread, thread.statement_limit = thread, thread.answer_timeout
         return connection
 

@@ -52,9 +52,9 @@ _FOREIGN_WAL = (
     " and remove -wal and -shm"
 )
 _REPLACED = "replaced by another file while this command ran: this transaction is not recorded"
-_HELD = (
-    "held by connections from before it was overwritten: restart the service, or restore the copy"
-    " by `flask restore FILE`"
+_STALE_CONNECTIONS = (
+    "connections opened before the file was overwritten still hold it: restart the service, or"
+    " restore the copy by `flask restore FILE`"
 )
 
 _COLUMNS_SQL = """
@@ -177,7 +177,7 @@ class SQLite(Dialect, peewee.SqliteDatabase):
             raise _refusal(_FOREIGN_WAL)
 
     def _is_ours(self) -> bool:
-        """Whether a file that nobody writes is our own; as immutable it gets no side files."""
+        """Whether the file is our own. No process writes it, and immutable makes no side files."""
         connection = sqlite3.connect(f"{self._uri}&immutable=1", uri=True)
         with closing(connection):
             table = "SELECT 1 FROM sqlite_master WHERE name = ?"
@@ -274,7 +274,7 @@ class SQLite(Dialect, peewee.SqliteDatabase):
                 except peewee.OperationalError as error:
                     # Beside another command this is refused at once, whatever the time limit.
                     if time.monotonic() > end:
-                        raise _refusal(_HELD) from error
+                        raise _refusal(_STALE_CONNECTIONS) from error
                     time.sleep(_WAL_RETRY_SECONDS)
 
     def empty_wal(self) -> None:

@@ -124,7 +124,7 @@ class SQLiteFile:
 
     @contextmanager
     def shared_lock(self, seconds: float) -> Iterator[None]:
-        """Keep everybody from EXCLUSIVE: nobody changes the journal mode or removes the WAL.
+        """Hold the lock of a reader: no process can change the journal mode or remove the WAL.
 
         The lock is the descriptor's own, so that it meets none of SQLite's in this process. Raises
         OSError when it is not to be had within `seconds`.
@@ -133,7 +133,7 @@ class SQLiteFile:
             yield
 
     def _descriptor(self) -> int:
-        """Of the file that has the path now; the mutex is held."""
+        """An open descriptor of the file at the path; the caller holds the mutex."""
         stat = os.stat(self.path)
         if self._open is None or self._open[1] != (stat.st_dev, stat.st_ino):
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
