@@ -515,10 +515,10 @@ class Settings:
     )
     web_threads: int = variable(
         integer(1, 64),
-        "1",
+        "8",
         "a whole number from 1 to 64",
-        "Threads of each, every one with a database connection of its own. With 8, slow and heavy "
-        "clients hold nobody up.",
+        "Threads of each, every one with a database connection of its own. With 1, without nginx in "
+        "front, two slow clients make everybody wait.",
     )
     #: Names of the variables that the environment sets.
     set_by_environment: frozenset[str] = frozenset()

@@ -38,7 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "RATE_LIMIT_STORAGE": "memory",
     "PORT": 8000,
     "WEB_CONCURRENCY": 2,
-    "WEB_THREADS": 1,
+    "WEB_THREADS": 8,
     "HEAVY_READS": 2,
 }
 
