@@ -413,7 +413,7 @@ class Settings:
         "2",
         "a whole number from 1 to 64",
         "How many reads that may take long (daily costs, credit grants) a worker makes at once. As "
-        "many more wait, and others are refused with 503: keep it below a third of the threads. "
+        "many more wait, and others are refused with 503: keep it below half of the threads. "
         "It changes nothing in workers of one thread.",
     )
     quota_per_unit: Fraction = variable(
@@ -517,8 +517,8 @@ class Settings:
         integer(1, 64),
         "8",
         "a whole number from 1 to 64",
-        "Threads of each, every one with a database connection of its own. With 1, without nginx in "
-        "front, two slow clients make everybody wait.",
+        "Threads of each, every one with a database connection of its own. With 1, without nginx "
+        "in front, two slow clients make everybody wait.",
     )
     #: Names of the variables that the environment sets.
     set_by_environment: frozenset[str] = frozenset()

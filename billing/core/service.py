@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,9 @@ from flask import Flask, current_app
 
 from billing.core.gateway_options import deciding_keys, settings_from_options
 from billing.core.gateways import UNKNOWN, Gateway, identify_gateway
+from billing.core.heavy_reads import HeavyReads
 from billing.core.remembered import Remembered
 from billing.database.connection import Database
-from billing.database.heavy_reads import HeavyReads
 from billing.database.queries import (
     DECISIVE_COLUMNS,
     DECISIVE_LOG_COLUMNS,
@@ -77,7 +78,6 @@ class Service:
             columns_ttl=settings.options_refresh if self.attached else float("inf"),
             verify=verify_attached if self.attached else verify_embedded,
             now=now,
-            heavy_reads=self._heavy_reads,
         )
         #: Where the logs are: `database`, another one, or None when we cannot read it.
         self.log_database = self._open_log_database()
@@ -115,6 +115,15 @@ class Service:
         if self.attached and self._now() > self._options_expire_at:
             self._refresh_options()
         self._thread.terms = self._published
+
+    @contextmanager
+    def heavy_reads(self) -> Iterator[None]:
+        """Reads that may take long, which few threads make at once; the others wait.
+
+        For half of what is left of the budget. Raises DatabaseUnavailable when it is not enough.
+        """
+        with self._heavy_reads.slot(self.database.seconds_left() / 2):
+            yield
 
     def _refresh_options(self) -> None:
         """One thread reads the options again; the others go on with the old.
@@ -181,7 +190,6 @@ class Service:
             decisive=DECISIVE_LOG_COLUMNS,
             columns_ttl=settings.options_refresh,
             now=self._now,
-            heavy_reads=self._heavy_reads,
         )
 
     def visible_balance(self, user: UserRow, token: TokenRow | None) -> tuple[Balance, int]:

@@ -23,7 +23,6 @@ from billing.database.dialects.base import (
     ThreadState,
 )
 from billing.database.faults import driver_error, driver_errors, translate_error
-from billing.database.heavy_reads import HeavyReads
 from billing.errors import DatabaseError, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -52,7 +51,6 @@ class Database:
     `columns_ttl` seconds, since the program that owns the database may be upgraded, and after an
     error that no retry removes. Pairs of a table and a column in `decisive` must stay once seen.
     `verify` raises for tables that are not to be served. `now` is the clock of `columns_ttl`.
-    `heavy_reads` may be shared with other databases.
     """
 
     def __init__(
@@ -66,13 +64,11 @@ class Database:
         columns_ttl: float = float("inf"),
         verify: Callable[[TableColumns], None] = lambda columns: None,
         now: Callable[[], float] = time.monotonic,
-        heavy_reads: HeavyReads | None = None,
     ) -> None:
         self.url, self.timeout, self._attached = url, timeout, access == "attached"
         self._tables, self._verify = tuple(tables), verify
         self._decisive = frozenset(decisive)
         self._columns_ttl, self._now = columns_ttl, now
-        self._heavy_reads = heavy_reads or HeavyReads(1)
         self._thread = ThreadState(timeout if access in READ_ONLY else _WRITE_TIMEOUT)
         #: Shared by all threads; None when they must be looked up.
         self._columns: TableColumns | None = None
@@ -89,6 +85,10 @@ class Database:
         """Start a request's budget: every read until the next call shares it."""
         self._thread.deadline = time.monotonic() + self.timeout
         self._thread.connect_seconds = 0.0
+
+    def seconds_left(self) -> float:
+        """What is left of this thread's budget."""
+        return self._thread.seconds_left()
 
     def fetch(
         self, build: QueryBuilder, *values: Any, heavy: bool = False
@@ -108,16 +108,10 @@ class Database:
         """What `read` returns of a connected database; `read` may run several times.
 
         A lost connection is replaced and the read repeated, once for each host, within the budget.
-        A `heavy` read waits for others, for half of the budget. One that takes too long says
-        nothing of the database's health, so it does not open the circuit breaker. Raises
-        DatabaseUnavailable when a retry can help, DatabaseMisconfigured when none can.
+        A `heavy` read that takes too long says nothing of the database's health, so it does not
+        open the circuit breaker. Raises DatabaseUnavailable when a retry can help,
+        DatabaseMisconfigured when none can.
         """
-        if heavy:
-            with self._heavy_reads.slot(self._thread.seconds_left() / 2):
-                return self._call(read, heavy)
-        return self._call(read, heavy)
-
-    def _call(self, read: Callable[[TableColumns], T], heavy: bool) -> T:
         if not self._breaker.admits():
             raise DatabaseUnavailable("circuit breaker open: a read timed out less than 1 s ago")
         for attempt in range(1, self._max_attempts + 1):

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from billing.database.heavy_reads import HeavyReads
+from billing.core.heavy_reads import HeavyReads
 from billing.errors import DatabaseUnavailable
 
 
