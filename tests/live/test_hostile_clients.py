@@ -21,8 +21,6 @@ from tests.support.site import USAGE, prepared
 
 Start = Callable[..., Gunicorn]
 
-THREADS = {"WEB_THREADS": "8"}
-
 OK = b'{"status":"ok"}\n'
 
 #: Far above what a light request takes, and below what it would wait for a hostile client.
@@ -52,7 +50,7 @@ def test_clients_that_keep_their_socket_open_hold_nobody_up(
     sqlite_billing: Billing, gunicorn: Start
 ) -> None:
     key = prepared(sqlite_billing)
-    server = gunicorn({**sqlite_billing.env, **THREADS})
+    server = gunicorn(sqlite_billing.env)
     clients = HostileClients(server.port, key).lingering(8)
 
     everybody_is_answered(server, clients, key, RIGHT[USAGE])
@@ -63,7 +61,7 @@ def test_clients_that_send_no_whole_request_hold_nobody_up(
     sqlite_billing: Billing, gunicorn: Start, behaviour: str
 ) -> None:
     key = prepared(sqlite_billing)
-    server = gunicorn({**sqlite_billing.env, **THREADS})
+    server = gunicorn(sqlite_billing.env)
     clients: HostileClients = getattr(HostileClients(server.port, key), behaviour)(32)
 
     everybody_is_answered(server, clients, key, RIGHT[USAGE])
@@ -72,7 +70,7 @@ def test_clients_that_send_no_whole_request_hold_nobody_up(
 def test_heavy_reads_hold_nobody_up(newapi: Gateway, gunicorn: Start) -> None:
     newapi.user(id=1)
     path = fill_logs(newapi, newapi.token(1), 100_000)
-    server = gunicorn({"BILLING_MODE": "attached", "DATABASE_URL": newapi.url, **THREADS})
+    server = gunicorn({"BILLING_MODE": "attached", "DATABASE_URL": newapi.url})
     body = ask(server.url, USAGE, bearer(KEY)).body
     clients = HostileClients(server.port, KEY).heavy(12, path)
 
@@ -87,7 +85,7 @@ def test_more_idle_connections_than_there_are_places_shut_nobody_out(
     sqlite_billing: Billing, gunicorn: Start
 ) -> None:
     key = prepared(sqlite_billing)
-    server = gunicorn({**sqlite_billing.env, **THREADS}, "--worker-connections=20")
+    server = gunicorn(sqlite_billing.env, "--worker-connections=20")
     with ExitStack() as stack:
         for _ in range(200):
             stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
@@ -100,7 +98,7 @@ def test_more_idle_connections_than_there_are_places_shut_nobody_out(
 def test_half_a_request_does_not_keep_a_stop_waiting(
     sqlite_billing: Billing, gunicorn: Start
 ) -> None:
-    server = gunicorn({**sqlite_billing.env, **THREADS})
+    server = gunicorn(sqlite_billing.env)
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n")
         ask(server.url, "/healthz")
@@ -116,7 +114,7 @@ def test_a_request_in_pieces_is_answered(
     sqlite_billing: Billing, gunicorn: Start, pieces: int
 ) -> None:
     key = prepared(sqlite_billing)
-    server = gunicorn({**sqlite_billing.env, **THREADS})
+    server = gunicorn(sqlite_billing.env)
     request = f"GET {USAGE} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
     size = -(-len(request) // pieces)
 
@@ -134,7 +132,7 @@ def test_a_request_in_pieces_is_answered(
 def test_what_is_left_of_a_body_truncates_no_answer(
     sqlite_billing: Billing, gunicorn: Start
 ) -> None:
-    server = gunicorn({**sqlite_billing.env, **THREADS})
+    server = gunicorn(sqlite_billing.env)
     head = f"POST {USAGE} HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n".encode()
 
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
