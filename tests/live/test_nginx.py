@@ -426,6 +426,9 @@ def test_the_addresses_of_one_ipv6_network_are_one_client(
     addresses = ["2001:db8::1", "2001:db8::a:2", "2001:db8:0:1::1", "2001:db8:0:a0a::1"]
     addresses += ["2001:db8:0:a0a:a0a::", "203.0.113.7", "203.0.113.8", "203.0.113.7"]
     assert [status(address) for address in addresses] == [200, 429, 200, 200, 429, 200, 200, 429]
+    # A socket of both families sees IPv4 addresses so.
+    mapped = ["::ffff:203.0.113.9", "::ffff:203.0.113.10", "::ffff:203.0.113.8"]
+    assert [status(address) for address in mapped] == [200, 200, 429]
 
 
 def test_thousands_of_idle_connections_shut_nobody_out(
