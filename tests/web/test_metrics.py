@@ -82,7 +82,8 @@ def test_the_counts_are_those_of_all_workers_and_outlive_them(
     assert first["billing_requests_total", USAGE, "200"] == 40
     assert second["billing_requests_total", USAGE, "200"] == 80
     assert second["billing_request_seconds_count", USAGE] == 80
-    assert 1 <= second["billing_database_connections",] <= 2
+    # Each thread that has read keeps one: 8 in each of 2 workers.
+    assert 1 <= second["billing_database_connections",] <= 16
     kind = "sqlite" if billing.env["DATABASE_URL"].startswith("sqlite") else "mysql"
     assert [key[1:3] for key in second if key[0] == "billing_info"] == [(kind, "embedded")]
 
