@@ -109,6 +109,22 @@ def test_half_a_request_does_not_keep_a_stop_waiting(
     assert server.process.returncode == 0
 
 
+def test_clients_that_wait_do_not_keep_a_worker_from_being_replaced(
+    sqlite_billing: Billing, gunicorn: Start
+) -> None:
+    env = {**sqlite_billing.env, "WEB_CONCURRENCY": "1"}
+    server = gunicorn(env, "--max-requests=300", "--max-requests-jitter=1")
+    clients = HostileClients(server.port, "nobody")
+    clients.lingering(4, "/healthz").half_sent(4).silent(4)
+
+    with clients:
+        health = light_requests(server.url, "nobody", "/healthz", OK, 6)
+
+    assert server.log.count("Booting worker") > 2
+    # 1.8 s when nothing else runs: a second until it is noticed, and the start of another.
+    assert health.slowest < 3
+
+
 @pytest.mark.parametrize("pieces", [1, 3, 200])
 def test_a_request_in_pieces_is_answered(
     sqlite_billing: Billing, gunicorn: Start, pieces: int
