@@ -190,7 +190,10 @@ def _is_unavailable(nginx: Nginx, path: str, status: int) -> None:
     assert answer.body.decode() == UNAVAILABLE[path]
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers.get_all("Access-Control-Allow-Origin") == ["*"]
-    assert answer.headers["Access-Control-Expose-Headers"] == "X-Request-Id, Retry-After"
+    assert (
+        answer.headers["Access-Control-Expose-Headers"]
+        == "X-Request-Id, Retry-After, X-Billing-Unit"
+    )
     assert answer.headers["Retry-After"] == "2"
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
