@@ -74,7 +74,7 @@ def tokens_not_revoked(user_name: str | None = None) -> list[Token]:
 
 def spendable_by_token(tokens: list[Token]) -> dict[int, int]:
     """What each token can really spend, in quota units: its own quota, or less in its wallet."""
-    wallets = {id: quota for id, quota in User.select(User.id, User.quota).tuples()}
+    wallets = {user.id: user.quota for user in User.select(User.id, User.quota)}
     return {
         token.id: spendable(
             Balance(token.remain_quota, token.used_quota, token.unlimited_quota),

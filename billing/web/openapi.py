@@ -26,8 +26,10 @@ from billing.web.schemas import (
 openapi = Blueprint("openapi", __name__)
 
 #: Keys that a body may lack; all others are required.
-_OPTIONAL_KEYS = {"code", "param", "logs_since", "total_usage_counted"}
-_OPTIONAL_KEYS |= {"source", "plan", "resets_at", "token_available", "account_available"}
+_OPTIONAL_KEYS = {
+    *("code", "param", "logs_since", "total_usage_counted"),
+    *("source", "plan", "resets_at", "token_available", "account_available"),
+}
 
 _TYPES = {str: "string", bool: "boolean", type(None): "null"}
 
