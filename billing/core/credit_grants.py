@@ -68,8 +68,9 @@ def credit_grants(
         return [_single_grant(service, f"token-{token_in_scope.id}", balance, expires_at)]
     if balance.unlimited:
         return [_single_grant(service, f"account-{user.id}", balance, expires_at)]
+    with service.heavy_reads():
+        credits = _allocate(_credits(service, user), balance, f"account-{user.id}")
     amount = service.display.amount
-    credits = _allocate(_credits(service, user), balance, f"account-{user.id}")
     return [
         Grant(
             credit.id,
@@ -115,7 +116,7 @@ def _credits(service: Service, user: UserRow) -> list[_Credit]:
     if not service.is_wallet_spendable(user, subscriptions):
         return sorted(credits, key=_age)
     if "used_user_id" in columns["redemptions"]:
-        rows = fetch(_redemptions, user.id, heavy=True)
+        rows = service.redemptions.find(user.id, lambda: fetch(_redemptions, user.id, heavy=True))
         credits += [_Credit(f"redemption-{id}", *row) for id, *row in rows]
     if columns["top_ups"]:
         quota_per_unit = service.settings.quota_per_unit

@@ -54,9 +54,9 @@ def daily_costs(
     long, UnsupportedLogs when they are where we cannot read.
     """
     start = max(start, 0)
-    if service.attached:
-        return _from_gateway(service, user, token, start, end)
-    return _from_our_hours(service, user, token, start, end)
+    read = _from_gateway if service.attached else _from_our_hours
+    with service.heavy_reads():
+        return read(service, user, token, start, end)
 
 
 def _sum_rows(rows: Iterable[Sequence[Any]], known_since: int = 0) -> PeriodCosts:
