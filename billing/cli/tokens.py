@@ -96,7 +96,7 @@ def list_tokens(user: str | None, below: Fraction | None, as_json: bool) -> None
     """
     with open_database():
         tokens = accounts.tokens_not_revoked(user)
-        quotas = accounts.spendable_by_token(tokens)
+        quotas = {} if below is None else accounts.spendable_by_token(tokens)
     rows = [_public(row) for row in tokens]
     if below is not None:
         rows = rows_below(rows, quotas, below)

@@ -97,7 +97,7 @@ export function limitsNote() {
   if (!limits) return el("p", { id: "limits", hidden: true });
   const left = (value) => (value === UNLIMITED ? t.noLimit : t.left(amount(value)));
   const say = Math.min(limits.key, limits.account) > 0 ? t.refusedAbove : t.refusedNow;
-  return el("p", { id: "limits", class: "reason", role: "status" }, say(left(limits.key), left(limits.account)));
+  return el("p", { id: "limits", class: "warning", role: "status" }, say(left(limits.key), left(limits.account)));
 }
 
 /** `label`: whose usage the bar shows. */
