@@ -61,10 +61,7 @@ def test_an_unlimited_key_is_told_what_its_account_has(newapi: Gateway, open_key
     screen = open_key()
 
     screen.shows(".figure", "Unlimited")
-    sentence = (
-        "This key: no limit; its account: $5.00 left. "
-        "Requests that cost more than the smaller amount will be refused."
-    )
+    sentence = "This key: no limit; its account: $5.00 left. Larger requests will be refused."
     expect(screen.page.locator("#limits")).to_have_text(sentence)
 
 

@@ -47,11 +47,11 @@ export function fetchDailyCosts(caller, locale, start, end) {
 /** The caller's credit grants and two limits, or a Failure. */
 export function fetchGrants(caller, locale) {
   return request(caller, locale, "credit_grants")
-    .then((summary) => parseGrants(summary))
+    .then(parseGrants)
     .catch(returnFailure);
 }
 
-/** `limits`: what a key and its account have left; null unless the two differ and may be known. */
+/** `limits`: what a key and its account have left; null if not told. */
 export function parseGrants({ grants, token_available: key, account_available: account }) {
   if (!Array.isArray(grants?.data)) throw unexpected();
   const limits = Number.isFinite(key) && Number.isFinite(account) ? { key, account } : null;

@@ -90,7 +90,7 @@ export function overviewCard(onRefresh, onOtherKey) {
   );
 }
 
-/** That a key and its account have not the same left; hidden while that is not known. */
+/** What a key and its account have left, if they differ. */
 export function limitsNote() {
   const { limits } = state;
   const { t, amount } = state.i18n;
@@ -100,7 +100,6 @@ export function limitsNote() {
   return el("p", { id: "limits", class: "warning", role: "status" }, say(left(limits.key), left(limits.account)));
 }
 
-/** `label`: whose usage the bar shows. */
 function meter(used, limit, label) {
   const { t, amount } = state.i18n;
   const part = limit > 0 ? Math.min(Math.max(used / limit, 0), 1) : 1;
@@ -122,7 +121,6 @@ function meter(used, limit, label) {
   );
 }
 
-/** A subscription's bar, with its plan's name and the time of its next reset. */
 function subscriptionItem({ plan, grant_amount: granted, used_amount: used, resets_at: resets }) {
   const { t, amount, moment } = state.i18n;
   const name = plan || t.kinds.subscription;
@@ -131,8 +129,8 @@ function subscriptionItem({ plan, grant_amount: granted, used_amount: used, rese
     {},
     el("strong", {}, name),
     meter(used, granted, name),
-    el("span", {}, t.usedOf(amount(used), amount(granted))),
     el("small", {}, resets * 1000 > Date.now() ? t.resets(moment(resets)) : ""),
+    el("p", {}, t.usedOf(amount(used), amount(granted))),
   );
 }
 
@@ -154,7 +152,7 @@ export function grantsCard() {
     ),
   );
   const table = scrollTable(t.grants, [t.grant, t.amount, t.used, t.since, t.until], rows);
-  const subscriptions = grants.filter(({ source }) => source === "subscription");
-  const bars = subscriptions.length ? el("ul", { class: "subscriptions" }, ...subscriptions.map(subscriptionItem)) : null;
-  return el("section", { class: "card", id: "grants" }, el("h2", {}, t.grants), bars, table);
+  const bars = grants.filter(({ source }) => source === "subscription").map(subscriptionItem);
+  const list = bars.length ? el("ul", { class: "subscriptions" }, ...bars) : null;
+  return el("section", { class: "card", id: "grants" }, el("h2", {}, t.grants), list, table);
 }

@@ -59,8 +59,8 @@ async function loadGrants() {
   const startedAs = state.generation;
   const found = await fetchGrants(state.caller, state.i18n.locale);
   if (startedAs !== state.generation || found instanceof Failure) return;
-  const { grants, limits } = found;
-  state.limits = limits;
+  const { grants } = found;
+  state.limits = found.limits;
   byId("limits").replaceWith(limitsNote());
   // The single grant of a key or an account repeats the balance: it needs no card.
   if (grants.every(({ id }) => /^(token|account)-/.test(id))) return;

@@ -33,7 +33,7 @@ const english = {
   left: (amount) => `${amount} left`,
   noLimit: "no limit",
   refusedNow: (key, account) => `This key: ${key}; its account: ${account}, so requests will be refused.`,
-  refusedAbove: (key, account) => `This key: ${key}; its account: ${account}. Requests that cost more than the smaller amount will be refused.`,
+  refusedAbove: (key, account) => `This key: ${key}; its account: ${account}. Larger requests will be refused.`,
   units: { USD: "in US dollars", CNY: "in yuan", TOKENS: "in quota units", CUSTOM: "in the site's own unit" },
   unitUnknown: "The unit of this site's amounts is unavailable, so they are shown without it. Reload the page to try again.",
 
@@ -127,7 +127,7 @@ const chinese = {
   left: (amount) => `剩余 ${amount}`,
   noLimit: "不限额",
   refusedNow: (key, account) => `此令牌：${key}；所属账户：${account}，因此请求会被拒绝。`,
-  refusedAbove: (key, account) => `此令牌：${key}；所属账户：${account}。费用超过其中较小金额的请求会被拒绝。`,
+  refusedAbove: (key, account) => `此令牌：${key}；所属账户：${account}。费用更高的请求会被拒绝。`,
   units: { USD: "单位：美元", CNY: "单位：人民币元", TOKENS: "单位：额度点数", CUSTOM: "单位：本站自定" },
   unitUnknown: "暂时无法获取本站的金额单位，因此金额不带单位显示。刷新页面可重试。",
 
