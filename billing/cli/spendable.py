@@ -12,7 +12,7 @@ from billing.core.service import current_service
 def rows_below(
     rows: list[dict[str, Any]], quotas: Mapping[int, int], below: Fraction
 ) -> list[dict[str, Any]]:
-    """The rows whose quota, by their `id`, is worth less than `below` display units.
+    """The rows with a quota, by their `id`, that is worth less than `below` display units.
 
     Each also says how much that is, as `spendable`, and the unit.
     """
@@ -20,5 +20,5 @@ def rows_below(
     return [
         {**row, "spendable": float(amount), "unit": display.unit}
         for row in rows
-        if (amount := display.amount(quotas[row["id"]])) < below
+        if row["id"] in quotas and (amount := display.amount(quotas[row["id"]])) < below
     ]

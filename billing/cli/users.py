@@ -53,7 +53,7 @@ def list_users(below: Fraction | None, as_json: bool) -> None:
         users = accounts.users_not_deleted()
     rows = [_public(row) for row in users]
     if below is not None:
-        rows = rows_below(rows, {row.id: row.quota for row in users}, below)
+        rows = rows_below(rows, accounts.spendable_by_user(users), below)
     print_result(rows, as_json)
 
 

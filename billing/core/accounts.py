@@ -73,15 +73,26 @@ def tokens_not_revoked(user_name: str | None = None) -> list[Token]:
 
 
 def spendable_by_token(tokens: list[Token]) -> dict[int, int]:
-    """What each token can really spend, in quota units: its own quota, or less in its wallet."""
-    wallets = {user.id: user.quota for user in User.select(User.id, User.quota)}
+    """What each token can really spend, in quota units: its own quota, or less in its wallet.
+
+    Of those that work: not of one that is switched off or has expired, or whose user is.
+    """
+    wallets, now = spendable_by_user(users_not_deleted()), int(time.time())
     return {
         token.id: spendable(
             Balance(token.remain_quota, token.used_quota, token.unlimited_quota),
-            Balance(wallets.get(token.user_id, 0), 0),
+            Balance(wallets[token.user_id], 0),
         ).remaining
         for token in tokens
+        if token.status == ENABLED
+        and token.user_id in wallets
+        and not 0 <= token.expired_time <= now
     }
+
+
+def spendable_by_user(users: list[User]) -> dict[int, int]:
+    """The wallets of those users that are not switched off, in quota units."""
+    return {user.id: user.quota for user in users if user.status == ENABLED}
 
 
 def add_user(name: str, quota: int) -> tuple[User, str]:

@@ -42,6 +42,21 @@ def test_users_are_judged_by_their_wallet(accounts: Billing) -> None:
     ]
 
 
+def test_nobody_is_warned_of_what_does_not_work(accounts: Billing) -> None:
+    accounts.user("carol", 1)
+    accounts.token("carol", "--usd", "1")
+    accounts.token("alice", "--usd", "1", "--expires", "2020-01-01")
+    disabled = accounts.token("alice", "--usd", "1")
+    accounts.run("token", "disable", str(disabled["id"]))
+    accounts.run("user", "disable", "carol")
+
+    tokens = accounts.json("token", "list", "--below", "5")
+    users = accounts.json("user", "list", "--below", "5")
+
+    assert [row["id"] for row in tokens] == [1, 2]
+    assert [row["username"] for row in users] == ["alice"]
+
+
 def test_the_amount_is_in_the_display_unit(accounts: Billing) -> None:
     runner = accounts.make_app(DISPLAY_UNIT="CNY").test_cli_runner()
 
