@@ -39,16 +39,17 @@ def daily_costs(
     Of the token, or of all the user's when it is None. `by_token` and `logs_alone` are
     `read_hours`', which see for what is raised.
     """
-    hours = read_hours(
-        service,
-        user,
-        token,
-        period.start,
-        period.end,
-        span=period.span,
-        by_token=by_token,
-        logs_alone=logs_alone,
-    )
+    with service.heavy_reads():
+        hours = read_hours(
+            service,
+            user,
+            token,
+            period.start,
+            period.end,
+            span=period.span,
+            by_token=by_token,
+            logs_alone=logs_alone,
+        )
     days = merge(
         hour if (day := period.start_of(hour.start)) == hour.start else hour._replace(start=day)
         for hour in hours.rows
