@@ -438,10 +438,11 @@ class Settings:
         "What the panel writes before amounts, when `DISPLAY_UNIT=CUSTOM`.",
     )
     billing_scope: str = variable(
-        choice("token", "account"),
+        choice("token", "account", "spendable"),
         "token",
-        "token or account",
-        "Whether a token is shown its own figures or its owner's.",
+        "token, account or spendable",
+        "What a token is shown: its own figures, its owner's, or its own with no more remaining "
+        "than its owner's account can pay.",
     )
     unlimited_tokens: str = variable(
         choice("sentinel", "account"),

@@ -35,6 +35,7 @@ TABLES = (
     "logs",
     "quota_data",
     "user_subscriptions",
+    "subscription_plans",
     "redemptions",
     "top_ups",
     "statistics",
@@ -128,6 +129,7 @@ class SubscriptionRow(NamedTuple):
     start_time: int | None
     end_time: int
     allow_wallet_overflow: object
+    plan_id: int | None
 
     @property
     def is_strict(self) -> bool:

@@ -19,13 +19,17 @@ from billing.web.schemas import (
     ErrorSchema,
     StatusSchema,
     SubscriptionSchema,
+    TokenUsageSchema,
     UsageSchema,
 )
 
 openapi = Blueprint("openapi", __name__)
 
 #: Keys that a body may lack; all others are required.
-_OPTIONAL_KEYS = {"code", "param", "logs_since", "total_usage_counted"}
+_OPTIONAL_KEYS = {
+    *("code", "param", "logs_since", "total_usage_counted"),
+    *("source", "plan", "resets_at", "token_available", "account_available"),
+}
 
 _TYPES = {str: "string", bool: "boolean", type(None): "null"}
 
@@ -60,6 +64,12 @@ _USER = {
     "description": "A user's id: required with that user's access token; else, when sent, it must "
     "name the token's user.",
     "schema": {"type": "string"},
+}
+
+_UNIT = {
+    "description": "The unit of the amounts.",
+    "required": True,
+    "schema": {"type": "string", "enum": ["USD", "CNY", "TOKENS", "CUSTOM"]},
 }
 
 _DAYS = [
@@ -117,6 +127,12 @@ def _routes() -> Iterator[Route]:
         _PAGES,
         _BAD | figures | _NO_LOGS,
     )
+    yield Route(
+        "/api/usage/token",
+        "What the caller has, in raw quota, in new-api's own words",
+        [TokenUsageSchema],
+        failures=figures,
+    )
     yield Route("/healthz", "The process is up", [StatusSchema])
     yield Route("/readyz", "The tables can be read", [StatusSchema], failures=_FAILURES)
 
@@ -145,6 +161,7 @@ def document() -> dict[str, Any]:
         }
         if needs_token:
             operation["security"] = [{"token": []}]
+            operation["responses"]["200"]["headers"] = {"X-Billing-Unit": _UNIT}
         spec.path(route.path, operations={"get": operation})
     described = spec.to_dict()
     for schema in described["components"]["schemas"].values():

@@ -9,9 +9,12 @@ from typing import Any
 
 from flask import Blueprint, g, request
 
+from billing.core.credit_grants import Grant
 from billing.core.credit_grants import credit_grants as grants_of_caller
 from billing.core.daily_costs import DAY, DailyCost, PeriodCosts, daily_costs
+from billing.core.model_limits import model_limits
 from billing.core.service import Service, current_service
+from billing.quota import limited_by
 from billing.web.auth import authenticate
 from billing.web.error_handlers import ErrorText, ReadFailures
 from billing.web.query_params import Period, parse_dates, parse_page
@@ -20,9 +23,13 @@ from billing.web.schemas import (
     CreditSummarySchema,
     DailyUsageSchema,
     SubscriptionSchema,
+    TokenUsageSchema,
     UsageSchema,
     dump,
 )
+
+#: A body, and the headers that are its own.
+Answer = tuple[dict[str, Any], dict[str, str]]
 
 billing = Blueprint("billing", __name__)
 billing.before_request(authenticate)
@@ -30,35 +37,45 @@ billing.before_request(authenticate)
 organization = Blueprint("organization", __name__)
 organization.before_request(authenticate)
 
+token_usage = Blueprint("token_usage", __name__)
+token_usage.before_request(authenticate)
+
 _subscription, _usage, _daily = SubscriptionSchema(), UsageSchema(), DailyUsageSchema()
-_credits, _costs = CreditSummarySchema(), CostPageSchema()
+_credits, _costs, _token_usage = CreditSummarySchema(), CostPageSchema(), TokenUsageSchema()
+
+
+def _with_unit(unit: str, body: dict[str, Any]) -> Answer:
+    """The answer that says what its amounts are in."""
+    return body, {"X-Billing-Unit": unit}
 
 
 @billing.get("/subscription")
-def subscription() -> dict[str, Any]:
+def subscription() -> Answer:
     service = current_service()
     balance, expires_at = service.visible_balance(*g.caller)
     hard_limit = service.display.hard_limit(balance)
-    return dump(_subscription, hard_limit=hard_limit, access_until=expires_at)
+    body = dump(_subscription, hard_limit=hard_limit, access_until=expires_at)
+    return _with_unit(service.display.unit, body)
 
 
 @billing.get("/usage")
-def usage() -> dict[str, Any]:
+def usage() -> Answer:
     """Lifetime, whatever dates the query names: clients subtract it from the lifetime limit."""
     if "daily_costs" in request.args.getlist("include"):
         return _daily_usage()
     service = current_service()
     balance, _ = service.visible_balance(*g.caller)
-    return dump(_usage, total_usage=service.display.hundredths(balance.used))
+    body = dump(_usage, total_usage=service.display.hundredths(balance.used))
+    return _with_unit(service.display.unit, body)
 
 
-def _daily_usage() -> dict[str, Any]:
+def _daily_usage() -> Answer:
     period = parse_dates(request.args)
     service = current_service()
     balance, _ = service.visible_balance(*g.caller)
     found = _caller_costs(service, period)
     hundredths = service.display.hundredths
-    return dump(
+    body = dump(
         _daily,
         total_usage=hundredths(balance.used),
         daily_costs=[
@@ -74,6 +91,7 @@ def _daily_usage() -> dict[str, Any]:
         period_refunded=hundredths(found.refunded),
         **_unknown(service, found),
     )
+    return _with_unit(service.display.unit, body)
 
 
 def _unknown(service: Service, found: PeriodCosts) -> dict[str, Any]:
@@ -88,22 +106,73 @@ def _unknown(service: Service, found: PeriodCosts) -> dict[str, Any]:
 
 
 @billing.get("/credit_grants")
-def credit_grants() -> dict[str, Any]:
+def credit_grants() -> Answer:
     service = current_service()
     balance, expires_at = service.visible_balance(*g.caller)
     grants = grants_of_caller(service, g.caller.user, g.caller.token, balance, expires_at)
     granted, used = service.display.hard_limit(balance), service.display.amount(balance.used)
-    return dump(
+    body = dump(
         _credits,
         total_granted=granted,
         total_used=used,
         total_available=granted - used,
-        grants={"data": [grant._asdict() for grant in grants]},
+        grants={"data": [_known_fields(grant) for grant in grants]},
+        **_two_limits(service),
     )
+    return _with_unit(service.display.unit, body)
+
+
+def _known_fields(grant: Grant) -> dict[str, Any]:
+    """The grant without what it has no value for."""
+    return {name: value for name, value in grant._asdict().items() if value is not None}
+
+
+def _two_limits(service: Service) -> dict[str, Any]:
+    """What a token and its account have left, if the caller may know both and they differ.
+
+    A token is told of its account what limits it, and more only where it is shown the account. For
+    an unlimited token that is shown its account, the account's figures are the only ones.
+    """
+    user, token = g.caller
+    if token is None:
+        return {}
+    shows_account = service.token_in_scope(token) is None
+    account = service.account_balance(user)
+    tighter = limited_by(token.balance, account)
+    if token.balance.unlimited and (shows_account or account.unlimited):
+        return {}
+    if tighter == "token" and not shows_account:
+        return {}
+    available = service.display.available
+    own, accounts = available(token.balance), available(account)
+    return {} if own == accounts else {"token_available": own, "account_available": accounts}
+
+
+@token_usage.get("/token")
+def usage_of_token() -> Answer:
+    """new-api's own route for a key: raw quota, whatever the display unit."""
+    service = current_service()
+    balance, expires_at = service.visible_balance(*g.caller)
+    token = g.caller.token
+    limits = model_limits(service, token)
+    body = dump(
+        _token_usage,
+        data={
+            "name": (token and token.name) or "",
+            "total_granted": balance.remaining + balance.used,
+            "total_used": balance.used,
+            "total_available": balance.remaining,
+            "unlimited_quota": balance.unlimited,
+            "model_limits": dict.fromkeys(limits.models, True),
+            "model_limits_enabled": limits.enabled,
+            "expires_at": expires_at,
+        },
+    )
+    return _with_unit("TOKENS", body)
 
 
 @organization.get("/costs")
-def costs() -> dict[str, Any]:
+def costs() -> Answer:
     """OpenAI's costs of today: dollars whatever the display unit, in whole UTC days."""
     page = parse_page(request.args, int(time.time()))
     service = current_service()
@@ -120,7 +189,9 @@ def costs() -> dict[str, Any]:
         for day, day_costs in _by_day(page.period, found)
     ]
     since = {"logs_since": found.known_since} if found.known_since else {}
-    return dump(_costs, data=data, has_more=page.next is not None, next_page=page.next, **since)
+    has_more = page.next is not None
+    body = dump(_costs, data=data, has_more=has_more, next_page=page.next, **since)
+    return _with_unit("USD", body)
 
 
 def _caller_costs(service: Service, period: Period) -> PeriodCosts:

@@ -22,6 +22,7 @@ PATHS = [
     "/dashboard/billing/credit_grants",
     "/v1/organization/costs?start_time=1793491200",
     "/v1/organization/costs",
+    "/api/usage/token/",
     "/readyz",
     "/healthz",
     "/nowhere",
