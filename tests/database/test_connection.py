@@ -211,6 +211,7 @@ def test_a_heavy_read_that_took_too_long_refuses_nobody_else(database: Database)
 @pytest.mark.parametrize("newapi", ["postgresql"], indirect=True)
 def test_a_read_takes_one_processor_of_postgresqls_machine(newapi: Gateway) -> None:
     database = newapi.app().extensions["billing"].database
+    database.start_time_budget()
 
     rows = database.fetch(statement("SHOW max_parallel_workers_per_gather"))
 
