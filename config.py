@@ -441,8 +441,8 @@ class Settings:
         choice("token", "account", "spendable"),
         "token",
         "token, account or spendable",
-        "What a token is shown: its own figures, its owner's, or its own with no more remaining "
-        "than its owner's account can pay.",
+        "Which figures an API token gets: token (its own), account (its owner's), or spendable "
+        "(its own, what remains being at most what its owner's account can pay).",
     )
     unlimited_tokens: str = variable(
         choice("sentinel", "account"),

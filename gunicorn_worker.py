@@ -38,7 +38,6 @@ _BODY_SECONDS = 0.05
 _CLOSE_SECONDS = 2.0
 _DRAINED_BYTES = 65536
 
-
 #: A worker that stops waits so many seconds for the rest of a request's head.
 _STOP_SECONDS = 0.5
 

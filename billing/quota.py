@@ -96,6 +96,11 @@ def display(unit: str, quota_per_unit: Fraction, cny: Fraction, custom: Fraction
     return Display(unit, worth[unit], worth[unit] * 100)
 
 
+def has_expired(expired_time: int | None, now: int) -> bool:
+    """Whether a stored expiry (unix seconds, -1 for never) is past; NULL counts as 0."""
+    return expired_time != -1 and (expired_time or 0) < now
+
+
 def access_until(expired_time: int) -> int:
     """Unix seconds when access ends; 0 when it never does (stored as -1)."""
     return max(expired_time, 0)

@@ -39,6 +39,7 @@ def p95(seen: list[Observation], health: bool) -> float:
     return statistics.quantiles(taken, n=20)[-1]
 
 
+@pytest.mark.parametrize("newapi", ["sqlite", "mariadb", "postgresql"], indirect=True)
 @pytest.mark.parametrize("server_class", [Gunicorn, DocumentedGranian])
 def test_light_requests_are_answered_beside_hostile_and_heavy_clients(
     newapi: Gateway, server_class: type[Gunicorn], tmp_path: Path, minutes: float

@@ -20,7 +20,7 @@ from billing.core.credentials import digest
 from billing.database.models import DISABLED, ENABLED, LOG_TOPUP, Log, Token, User
 from billing.database.transactions import new_request_id, run_in_transaction
 from billing.errors import CommandError
-from billing.quota import MAX_STORED, Balance, spendable
+from billing.quota import MAX_STORED, Balance, has_expired, spendable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -86,7 +86,7 @@ def spendable_by_token(tokens: list[Token]) -> dict[int, int]:
         for token in tokens
         if token.status == ENABLED
         and token.user_id in wallets
-        and not 0 <= token.expired_time <= now
+        and not has_expired(token.expired_time, now)
     }
 
 

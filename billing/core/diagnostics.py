@@ -26,7 +26,7 @@ from billing.database.models import (
 )
 from billing.database.queries import TokenRow, tokens_with_long_allow_lists
 from billing.errors import BillingError, DatabaseUnavailable
-from billing.quota import limited_by
+from billing.quota import has_expired, limited_by
 
 #: `limited_by` in words.
 _LIMITS = {
@@ -268,19 +268,19 @@ def explain(service: Service, token: TokenRow | None) -> dict[str, Any]:
         return {**facts, "answer": "403 ip_not_allowed", "why": why}
     balance, expires_at = service.visible_balance(token.user, token)
     tighter = limited_by(token.balance, service.account_balance(token.user))
-    shown = "the token's figures" if service.token_in_scope(token) else "the account's figures"
+    figures = "the token's figures" if service.token_in_scope(token) else "the account's figures"
     if service.settings.billing_scope == "spendable" and service.token_in_scope(token):
-        shown += ", as far as its account can pay"
+        figures += ", with no more remaining than its account can pay"
     now = int(time.time())
     states = []
-    if token.expired_time != -1 and (token.expired_time or 0) < now:
+    if has_expired(token.expired_time, now):
         states.append("expired")
     if not token.balance.unlimited and token.balance.remaining <= 0:
         states.append("exhausted")
     return {
         **facts,
         "answer": "200",
-        "why": f"shows {shown}" + "".join(f"; {state}" for state in states),
+        "why": f"shows {figures}" + "".join(f"; {state}" for state in states),
         "hard_limit_usd": float(service.display.hard_limit(balance)),
         "total_usage": float(service.display.hundredths(balance.used)),
         "access_until": expires_at,

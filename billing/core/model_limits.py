@@ -10,7 +10,7 @@ from billing.core.service import Service
 from billing.core.token_setting import parse_setting
 from billing.database.columns import PLACEHOLDER, TableColumns
 from billing.database.models import GatewayToken
-from billing.database.queries import TokenRow
+from billing.database.queries import TokenRow, is_true
 
 
 class ModelLimits(NamedTuple):
@@ -23,23 +23,30 @@ class ModelLimits(NamedTuple):
 def model_limits(service: Service, token: TokenRow | None) -> ModelLimits:
     """The token's limits; none for an access token. Raises as Database.fetch does.
 
-    new-api has them in columns, one-hub and done-hub in `setting`. Only one route shows them: they
-    are no part of the read that every request makes.
+    new-api and one-api have them in columns, one-hub and done-hub in `setting`. Only one route
+    shows them: they are no part of the read that every request makes.
     """
     if token is None or not service.attached:
         return ModelLimits()
     columns = service.database.table_columns()
-    if not (
-        columns.has("tokens", "model_limits") and columns.has("tokens", "model_limits_enabled")
-    ):
-        models = parse_setting(token.setting).models
-        return ModelLimits() if models is None else ModelLimits(True, models)
-    for enabled, models in service.database.fetch(_model_limits, token.id):
-        listed = tuple(filter(None, (models or "").split(",")))
-        return ModelLimits(enabled in (1, "1", "true", "t"), listed)
-    return ModelLimits()
+    if columns.has("tokens", "model_limits"):
+        for listed, enabled in service.database.fetch(_of_newapi, token.id):
+            return ModelLimits(is_true(enabled), _names(listed))
+    if columns.has("tokens", "models"):
+        for (listed,) in service.database.fetch(_of_oneapi, token.id):
+            return ModelLimits(bool(listed), _names(listed))
+    models = parse_setting(token.setting).models
+    return ModelLimits() if models is None else ModelLimits(True, models)
 
 
-def _model_limits(columns: TableColumns) -> Query:
-    selected = (GatewayToken.model_limits_enabled, GatewayToken.model_limits)
+def _names(listed: str | None) -> tuple[str, ...]:
+    return tuple(filter(None, (listed or "").split(",")))
+
+
+def _of_newapi(columns: TableColumns) -> Query:
+    selected = (GatewayToken.model_limits, GatewayToken.model_limits_enabled)
     return GatewayToken.select(*selected).where(GatewayToken.id == PLACEHOLDER)
+
+
+def _of_oneapi(columns: TableColumns) -> Query:
+    return GatewayToken.select(GatewayToken.models).where(GatewayToken.id == PLACEHOLDER)

@@ -139,14 +139,15 @@ class GatewayUser(User):
 class GatewayToken(Token):
     """A gateway's token; `subnet` is one-api's allow-list, networks with commas between.
 
-    `setting` is JSON, of one-hub and done-hub. `model_limits` is new-api's, names with commas
-    between.
+    `setting` is JSON, of one-hub and done-hub. `model_limits` is new-api's and `models` one-api's
+    list of the models that it may be used for, with commas between.
     """
 
     subnet = TextField(null=True)
     setting = TextField(null=True)
     model_limits_enabled = BooleanField(null=True)
     model_limits = TextField(null=True)
+    models = TextField(null=True)
 
     class Meta:
         table_name = "tokens"

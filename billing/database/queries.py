@@ -52,6 +52,11 @@ _EMBEDDED_TABLES = ("users", "tokens", "logs", "quota_data", SCHEMA_TABLE)
 MAX_KEYS = 3
 
 
+def is_true(stored: object) -> bool:
+    """Whether a boolean column is true; SQLite keeps texts that other programs wrote into it."""
+    return stored in (1, "1", "true", "t")
+
+
 class UserRow(NamedTuple):
     """A user as the service reads one; fields of columns that are not there are None."""
 
@@ -101,7 +106,7 @@ class TokenRow(NamedTuple):
     @property
     def balance(self) -> Balance:
         """The token's own figures; NULL counts as 0, and as limited."""
-        unlimited = self.unlimited_quota in (1, "1", "true", "t")
+        unlimited = is_true(self.unlimited_quota)
         return Balance(int(self.remain_quota or 0), int(self.used_quota or 0), unlimited)
 
     @property

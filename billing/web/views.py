@@ -12,7 +12,7 @@ from billing.core.daily_costs import PeriodCosts, daily_costs
 from billing.core.days import Period
 from billing.core.model_limits import model_limits
 from billing.core.service import Service, current_service
-from billing.quota import limited_by
+from billing.quota import Balance, limited_by
 from billing.web.answers import Answer, with_unit
 from billing.web.auth import authenticate
 from billing.web.buckets import by_bucket
@@ -112,7 +112,7 @@ def credit_grants() -> Answer:
         total_used=used,
         total_available=granted - used,
         grants={"data": [_known_fields(grant) for grant in grants]},
-        **_two_limits(service),
+        **_two_limits(service, balance),
     )
     return with_unit(service.display.unit, body)
 
@@ -122,17 +122,17 @@ def _known_fields(grant: Grant) -> dict[str, Any]:
     return {name: value for name, value in grant._asdict().items() if value is not None}
 
 
-def _two_limits(service: Service) -> dict[str, Any]:
-    """What a token and its account have left, if the caller may know both and they differ.
+def _two_limits(service: Service, visible: Balance) -> dict[str, Any]:
+    """What remains on a token and on its account, where they differ and the caller may see both.
 
-    A token is told of its account what limits it, and more only where it is shown the account. For
-    an unlimited token that is shown its account, the account's figures are the only ones.
+    Unless it is shown its account, a token sees the account's amount only when that is the smaller
+    one. An unlimited token that is shown its account has no amount of its own to compare.
     """
     user, token = g.caller
     if token is None:
         return {}
     shows_account = service.token_in_scope(token) is None
-    account = service.account_balance(user)
+    account = visible if shows_account else service.account_balance(user)
     tighter = limited_by(token.balance, account)
     if token.balance.unlimited and (shows_account or account.unlimited):
         return {}

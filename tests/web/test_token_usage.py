@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.application import Billing
-from tests.support.gateways import KEY, Gateway
+from tests.support.gateways import DIALECTS, KEY, Gateway
 from tests.support.http_client import bearer
 
 PATHS = ["/api/usage/token", "/api/usage/token/", "/api//usage///token/"]
@@ -108,3 +108,18 @@ def test_its_errors_have_the_one_shape(billing: Billing) -> None:
     ]
     assert "X-Billing-Unit" not in answers[0].headers
     assert client.post(PATHS[1]).status_code == 405
+
+
+@pytest.mark.parametrize("gateway", [("oneapi", kind) for kind in DIALECTS], indirect=True)
+@pytest.mark.parametrize(
+    ("models", "limits"), [("gpt-4o,o4-mini", {"gpt-4o": True, "o4-mini": True}), (None, {})]
+)
+def test_one_apis_list_of_models_limits_where_there_is_one(
+    gateway: Gateway, models: str | None, limits: dict[str, bool]
+) -> None:
+    gateway.token(gateway.user(), models=models)
+
+    answer = gateway.client().get("/api/usage/token/", headers=bearer(KEY)).get_json()
+
+    assert answer["data"]["model_limits"] == limits
+    assert answer["data"]["model_limits_enabled"] is bool(limits)

@@ -51,7 +51,7 @@ export function fetchGrants(caller, locale) {
     .catch(returnFailure);
 }
 
-/** `limits`: what a key and its account have left; null if not told. */
+/** `limits`: what remains on a key and on its account; null without both. */
 export function parseGrants({ grants, token_available: key, account_available: account }) {
   if (!Array.isArray(grants?.data)) throw unexpected();
   const limits = Number.isFinite(key) && Number.isFinite(account) ? { key, account } : null;
