@@ -53,7 +53,7 @@ def asking(wsgi: Any, path: str, prefix: str, tokens: int, status: str = "200 OK
         }
         answer = wsgi(environ, start)
         b"".join(answer)
-        answer.close()
+        getattr(answer, "close", lambda: None)()
 
     return ask
 

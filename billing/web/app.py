@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Request
+from flask import Flask, Request, Response
 from flask.json.provider import DefaultJSONProvider
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
+from billing.web.json_response import JSONResponse, to_json
+
 
 class CompactJSON(DefaultJSONProvider):
-    """UTF-8 without escapes, keys in the order of the schemas."""
-
-    compact = True
-
-    def __init__(self, app: Flask) -> None:
-        super().__init__(app)
-        # Built once: json.dumps would make an encoder for every body.
-        encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=self.default)
-        self._encode = encoder.encode
+    """What Flask itself makes JSON of, as our own answers are."""
 
     def dumps(self, obj: Any, **_: Any) -> str:
-        return self._encode(obj)
+        return to_json(obj)
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        return JSONResponse(self._prepare_response_obj(args, kwargs))
 
 
 class DisabledSessions(SessionInterface):

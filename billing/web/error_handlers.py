@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from flask import Flask, Response, g, make_response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from billing.errors import BillingError, InternalError
+from billing.web.json_response import JSONResponse
 from billing.web.schemas import ErrorSchema, dump
 
 log = logging.getLogger("billing")
@@ -47,7 +48,8 @@ def _body(text: ErrorText, param: str | None, default_language: str) -> dict[str
     language = next((each for each in accepted if each in ("zh", "en")), default_language)
     message = text.en if language == "en" else text.zh
     error = {"message": message, "type": text.type, "code": text.code, "param": param}
-    return dump(_SCHEMA, error=error)
+    known = {key: value for key, value in error.items() if value is not None}
+    return dump(_SCHEMA, error=known)
 
 
 def init_app(app: Flask, default_language: str, read_failures: ReadFailures) -> None:
@@ -66,14 +68,14 @@ def init_app(app: Flask, default_language: str, read_failures: ReadFailures) -> 
             view = app.view_functions.get(request.endpoint or "")
             text = read_failures.get(view, text) if view else text
         body = _body(text, error.param, default_language)
-        return make_response(body, error.status, error.headers)
+        return JSONResponse(body, error.status, error.headers.items())
 
     def render_http_error(error: HTTPException) -> Response:
         text = _HTTP_ERRORS.get(error.code or 0, _BAD_REQUEST)
         body = _body(text, None, default_language)
         # Allow, say; but not the type of the page that this replaces.
         headers = [pair for pair in error.get_headers() if pair[0] != "Content-Type"]
-        return make_response(body, error.code or 500, headers)
+        return JSONResponse(body, error.code or 500, headers)
 
     def render_unexpected(error: Exception) -> Response:
         return render(InternalError(type(error).__name__), error)

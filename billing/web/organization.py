@@ -12,9 +12,10 @@ from billing.core.daily_costs import PeriodCosts, daily_costs
 from billing.core.hours import Hour
 from billing.core.service import Service, current_service
 from billing.core.token_names import TokenName, TokenNames
-from billing.web.answers import Answer, with_unit
+from billing.web.answers import with_unit
 from billing.web.auth import authenticate
 from billing.web.buckets import by_bucket
+from billing.web.json_response import JSONResponse
 from billing.web.page_params import COMPLETIONS, COSTS, Page, parse_page
 from billing.web.schemas import CompletionsPageSchema, CostPageSchema, dump
 
@@ -32,7 +33,7 @@ class _Group(NamedTuple):
 
 
 @organization.get("/costs")
-def costs() -> Answer:
+def costs() -> JSONResponse:
     """In dollars whatever the display unit, in whole days."""
     page = parse_page(request.args, int(time.time()), COSTS)
     service = current_service()

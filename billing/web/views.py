@@ -13,10 +13,11 @@ from billing.core.days import Period
 from billing.core.model_limits import model_limits
 from billing.core.service import Service, current_service
 from billing.quota import Balance, limited_by
-from billing.web.answers import Answer, with_unit
+from billing.web.answers import with_unit
 from billing.web.auth import authenticate
 from billing.web.buckets import by_bucket
 from billing.web.error_handlers import ErrorText, ReadFailures
+from billing.web.json_response import JSONResponse
 from billing.web.query_params import parse_dates
 from billing.web.schemas import (
     CreditSummarySchema,
@@ -38,7 +39,7 @@ _credits, _token_usage = CreditSummarySchema(), TokenUsageSchema()
 
 
 @billing.get("/subscription")
-def subscription() -> Answer:
+def subscription() -> JSONResponse:
     service = current_service()
     balance, expires_at = service.visible_balance(*g.caller)
     hard_limit = service.display.hard_limit(balance)
@@ -47,7 +48,7 @@ def subscription() -> Answer:
 
 
 @billing.get("/usage")
-def usage() -> Answer:
+def usage() -> JSONResponse:
     """Lifetime, whatever dates the query names: clients subtract it from the lifetime limit."""
     if "daily_costs" in request.args.getlist("include"):
         return _daily_usage()
@@ -57,7 +58,7 @@ def usage() -> Answer:
     return with_unit(service.display.unit, body)
 
 
-def _daily_usage() -> Answer:
+def _daily_usage() -> JSONResponse:
     period = parse_dates(request.args)
     service = current_service()
     balance, _ = service.visible_balance(*g.caller)
@@ -101,7 +102,7 @@ def _unknown(service: Service, found: PeriodCosts) -> dict[str, Any]:
 
 
 @billing.get("/credit_grants")
-def credit_grants() -> Answer:
+def credit_grants() -> JSONResponse:
     service = current_service()
     balance, expires_at = service.visible_balance(*g.caller)
     grants = grants_of_caller(service, g.caller.user, g.caller.token, balance, expires_at)
@@ -144,7 +145,7 @@ def _two_limits(service: Service, visible: Balance) -> dict[str, Any]:
 
 
 @token_usage.get("/token")
-def usage_of_token() -> Answer:
+def usage_of_token() -> JSONResponse:
     """new-api's own route for a key: raw quota, whatever the display unit."""
     service = current_service()
     balance, expires_at = service.visible_balance(*g.caller)
