@@ -17,6 +17,8 @@ _KEY = re.compile(r"[!-~](?:[ -~]{0,126}[!-~])?", re.ASCII)
 def strip_bearer(header: str) -> str:
     """A header's value without surrounding blanks and without `Bearer`."""
     value = header.strip(" \t")
+    if not value:
+        return ""
     match = _BEARER.match(value)
     return value[match.end() :] if match else value
 
@@ -35,7 +37,8 @@ def find_token(service: Service, secret: str) -> TokenRow | None:
     """
     value = secret.removeprefix("sk-")
     parts = {value, value.partition("-")[0], value.partition("#")[0]}
-    keys = sorted(filter(_KEY.fullmatch, parts), key=len, reverse=True)
+    keys = [part for part in parts if _KEY.fullmatch(part)]
+    keys.sort(key=len, reverse=True)
     stored = [_stored_form(service, key) for key in keys]
     tokens = service.queries.tokens(stored) if stored else []
     # MySQL may compare without case, accents and trailing blanks: compare again.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import peewee
@@ -47,9 +47,12 @@ class CompiledQuery:
     def __init__(self, database: peewee.Database, query: peewee.Node) -> None:
         self.sql, parameters = database.get_sql_context().sql(query).query()
         self._parameters = list(parameters)
+        self._are_all_bound = all(each is PLACEHOLDER.value for each in parameters)
 
-    def bind(self, values: tuple[Any, ...]) -> list[Any]:
+    def bind(self, values: tuple[Any, ...]) -> Sequence[Any]:
         """The parameters, each PLACEHOLDER replaced by the next of `values`."""
+        if self._are_all_bound:
+            return values
         remaining = iter(values)
         return [
             next(remaining) if parameter is PLACEHOLDER.value else parameter

@@ -142,14 +142,14 @@ class Database:
 
     def _ensure_connected(self) -> TableColumns:
         """Connect, or reconnect when the SQLite file was replaced or a better host is back."""
-        thread = self._thread
-        if not self.peewee.is_closed():
-            if self.peewee.is_replaced():
+        thread, is_closed = self._thread, self.peewee.is_closed()
+        if not is_closed:
+            if is_closed := self.peewee.is_replaced():
                 self._columns = None
                 self.close()
-            elif self.peewee.should_fail_back():
+            elif is_closed := self.peewee.should_fail_back():
                 self.close()
-        if self.peewee.is_closed():
+        if is_closed:
             thread.connect_timeout = thread.seconds_left()
             before = time.monotonic()
             self.peewee.connect()

@@ -33,22 +33,24 @@ class Caller(NamedTuple):
 
 def authenticate() -> None:
     """Set g.caller. Raises the first error of the contract's table that applies."""
-    if request.method == "OPTIONS":
+    # The headers as WSGI has them: `request` and its headers cost 1 µs at each use.
+    environ = request.environ
+    if environ["REQUEST_METHOD"] == "OPTIONS":
         return
     # Servers join repeated headers with a comma: the first counts.
-    headers = request.headers
-    secret = strip_bearer(headers.get("Authorization", "").partition(",")[0])
+    secret = strip_bearer(environ.get("HTTP_AUTHORIZATION", "").partition(",")[0])
     if not secret:
         raise MissingAPIKey
-    g.caller = _find_caller(secret, strip_bearer(headers.get("New-Api-User", "")))
+    user_id = strip_bearer(environ.get("HTTP_NEW_API_USER", ""))
+    g.caller = _find_caller(secret, user_id, environ.get("REMOTE_ADDR") or "")
 
 
-def _find_caller(secret: str, user_id: str) -> Caller:
+def _find_caller(secret: str, user_id: str, address: str) -> Caller:
     service = current_service()
     service.start_request()
     token = find_token(service, secret)
     if token and token.deleted_at is None:
-        return _check_token(token, user_id, service.settings.require_new_api_user)
+        return _check_token(token, user_id, service.settings.require_new_api_user, address)
     if _USER_ID.fullmatch(user_id) and (user := find_user(service, int(user_id), secret)):
         if not user.enabled:
             raise UserDisabled
@@ -56,7 +58,7 @@ def _find_caller(secret: str, user_id: str) -> Caller:
     raise InvalidAPIKey
 
 
-def _check_token(token: TokenRow, user_id: str, user_id_required: bool) -> Caller:
+def _check_token(token: TokenRow, user_id: str, user_id_required: bool, address: str) -> Caller:
     if token.status not in READABLE_STATUSES:
         raise APIKeyDisabled
     named = int(user_id) if _USER_ID.fullmatch(user_id) else None
@@ -64,6 +66,6 @@ def _check_token(token: TokenRow, user_id: str, user_id_required: bool) -> Calle
         raise UserMismatch
     if token.user is None or not token.user.enabled:
         raise UserDisabled
-    if not allows(token, request.remote_addr or ""):
+    if not allows(token, address):
         raise IPNotAllowed
     return Caller(token.user, token)

@@ -42,7 +42,8 @@ _credits, _token_usage = CreditSummarySchema(), TokenUsageSchema()
 def subscription() -> JSONResponse:
     service = current_service()
     balance, expires_at = service.visible_balance(*g.caller)
-    hard_limit = service.display.hard_limit(balance)
+    # Three fields: converted once for them all.
+    hard_limit = float(service.display.hard_limit(balance))
     body = dump(_subscription, hard_limit=hard_limit, access_until=expires_at)
     return with_unit(service.display.unit, body)
 
@@ -50,7 +51,7 @@ def subscription() -> JSONResponse:
 @billing.get("/usage")
 def usage() -> JSONResponse:
     """Lifetime, whatever dates the query names: clients subtract it from the lifetime limit."""
-    if "daily_costs" in request.args.getlist("include"):
+    if request.query_string and "daily_costs" in request.args.getlist("include"):
         return _daily_usage()
     service = current_service()
     balance, _ = service.visible_balance(*g.caller)

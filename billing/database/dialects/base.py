@@ -124,6 +124,7 @@ class Dialect(peewee.Database):
         self, url: DatabaseURL, access: Access, state: ThreadState, *peewee_args: Any, **more: Any
     ) -> None:
         self.url, self._access, self._thread = url, access, state
+        self._is_reader = access in READ_ONLY
         super().__init__(*peewee_args, **more)
         # Peewee connects under a lock of all threads, which would wait for each other's slow
         # connections; what it guards is each thread's own.
@@ -192,9 +193,12 @@ class Dialect(peewee.Database):
 
     def fetch_all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """The rows of one statement, all of them, so that no cursor stays open."""
-        if self._access in READ_ONLY:
+        if self._is_reader:
             self._thread.require_time_for_answer()
             sql = self.begin_statement(sql)
+        return self._fetch_rows(sql, parameters)
+
+    def _fetch_rows(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         return list(self.execute_sql(sql, parameters).fetchall())
 
     def columns_of(self, tables: Sequence[str]) -> list[tuple[str, str]]:
