@@ -75,6 +75,12 @@ class Display:
         used = self.amount(balance.used)
         return UNLIMITED if used < UNLIMITED else used + UNLIMITED
 
+    def nearest_hard_limit(self, balance: Balance) -> float:
+        """The double nearest to `hard_limit`, without making a Fraction, which costs 3 µs."""
+        if balance.unlimited:
+            return float(self.hard_limit(balance))
+        return _nearest(balance.remaining + balance.used, self.per_quota)
+
     def available(self, balance: Balance) -> Fraction:
         """What remains in display units, or the unlimited figure."""
         return UNLIMITED if balance.unlimited else self.amount(balance.remaining)
@@ -82,6 +88,15 @@ class Display:
     def hundredths(self, quota: int) -> Fraction:
         """`quota` in hundredths of a display unit: cents when the unit is USD."""
         return quota * self.hundredths_per_quota
+
+    def nearest_hundredths(self, quota: int) -> float:
+        """The double nearest to `hundredths`, without making a Fraction."""
+        return _nearest(quota, self.hundredths_per_quota)
+
+
+def _nearest(quota: int, worth: Fraction) -> float:
+    """The double nearest to their product: a division of integers rounds once."""
+    return quota * worth.numerator / worth.denominator
 
 
 def display(unit: str, quota_per_unit: Fraction, cny: Fraction, custom: Fraction) -> Display:

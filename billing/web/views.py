@@ -42,8 +42,7 @@ _credits, _token_usage = CreditSummarySchema(), TokenUsageSchema()
 def subscription() -> JSONResponse:
     service = current_service()
     balance, expires_at = service.visible_balance(*g.caller)
-    # Three fields: converted once for them all.
-    hard_limit = float(service.display.hard_limit(balance))
+    hard_limit = service.display.nearest_hard_limit(balance)
     body = dump(_subscription, hard_limit=hard_limit, access_until=expires_at)
     return with_unit(service.display.unit, body)
 
@@ -55,7 +54,7 @@ def usage() -> JSONResponse:
         return _daily_usage()
     service = current_service()
     balance, _ = service.visible_balance(*g.caller)
-    body = dump(_usage, total_usage=service.display.hundredths(balance.used))
+    body = dump(_usage, total_usage=service.display.nearest_hundredths(balance.used))
     return with_unit(service.display.unit, body)
 
 
@@ -74,7 +73,7 @@ def _daily_usage() -> JSONResponse:
                 "line_items": [
                     {
                         "name": cost.model,
-                        "cost": float(hundredths(cost.quota)),
+                        "cost": service.display.nearest_hundredths(cost.quota),
                         "prompt_tokens": cost.prompt_tokens,
                         "completion_tokens": cost.completion_tokens,
                         "requests": cost.requests,
