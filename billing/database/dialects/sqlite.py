@@ -157,6 +157,7 @@ class SQLite(Dialect, peewee.SqliteDatabase):
 
     def _fetch_rows(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """By the driver's connection: Peewee's cursor and its errors would cost 2 µs."""
+        peewee.logger.debug((sql, parameters))
         rows: list[tuple[Any, ...]] = self.connection().execute(sql, parameters).fetchall()
         return rows
 
