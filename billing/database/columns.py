@@ -24,6 +24,7 @@ class TableColumns:
         self, columns: dict[str, frozenset[str]], dialect: Dialect, expires_at: float
     ) -> None:
         self.columns, self.dialect, self.expires_at = columns, dialect, expires_at
+        self.packs_rows = dialect.packs_rows()
         self._compiled: dict[QueryBuilder, CompiledQuery] = {}
 
     def has(self, table: str, column: str) -> bool:

@@ -191,8 +191,16 @@ def _bounded(field: Field[Any]) -> Node:
     return fn.SUBSTR(field, SQL("1"), SQL(str(ALLOW_LIST_LENGTH + 1)))
 
 
+def _as_text(node: Any) -> Any:
+    """The text of a column that is JSON in some gateways: in an array it would be no text."""
+    is_setting = isinstance(node, Field) and node.column_name == "setting"
+    return fn.CONCAT(node) if is_setting else node
+
+
 def _tokens(columns: TableColumns) -> Select:
     selected = _select_existing(columns, _TOKEN + _USER)
+    if columns.packs_rows:
+        selected = [columns.dialect.pack([_as_text(node) for node in selected])]
     owner = GatewayUser.id == GatewayToken.user_id
     return GatewayToken.select(*selected).join(GatewayUser, JOIN.LEFT_OUTER, on=owner)
 
@@ -337,6 +345,8 @@ class Queries:
 def _token_rows(rows: list[tuple[Any, ...]]) -> list[TokenRow]:
     found = []
     for row in rows:
+        if len(row) == 1:
+            row = json.loads(row[0])
         token, owner = row[: len(_TOKEN)], UserRow._make(row[len(_TOKEN) :])
         # The outer join fills a missing owner with NULLs.
         found.append(TokenRow._make((*token, None if owner.id is None else owner)))

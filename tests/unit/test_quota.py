@@ -29,8 +29,9 @@ def usd(quota_per_unit: int = 500_000) -> Display:
 
 def as_sent(shown: Display, balance: Balance) -> tuple[float, float]:
     """hard_limit_usd and total_usage as a client's JSON parser gives them."""
-    subscription = dump(SubscriptionSchema(), hard_limit=shown.hard_limit(balance), access_until=0)
-    usage = dump(UsageSchema(), total_usage=shown.hundredths(balance.used))
+    hard_limit = shown.nearest_hard_limit(balance)
+    subscription = dump(SubscriptionSchema(), hard_limit=hard_limit, access_until=0)
+    usage = dump(UsageSchema(), total_usage=shown.nearest_hundredths(balance.used))
     limit = json.loads(json.dumps(subscription, allow_nan=False))["hard_limit_usd"]
     return limit, json.loads(json.dumps(usage, allow_nan=False))["total_usage"]
 
@@ -78,6 +79,14 @@ def test_the_identity_is_exact_before_json(shown: Display, remaining: int, used:
     total_usage = shown.hundredths(used)
 
     assert hard_limit * 100 - total_usage == shown.amount(remaining) * 100
+
+
+@UNHURRIED
+@given(DISPLAYS, st.builds(Balance, QUOTAS, QUOTAS, st.booleans()))
+def test_what_is_sent_is_the_exact_amount_rounded_once(shown: Display, balance: Balance) -> None:
+    exact = float(shown.hard_limit(balance)), float(shown.hundredths(balance.used))
+
+    assert as_sent(shown, balance) == exact
 
 
 @UNHURRIED

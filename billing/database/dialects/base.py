@@ -48,6 +48,8 @@ class ThreadState(threading.local):
         #: The MySQL host that the thread is connected to, and which of the two servers it is.
         self.host = ("", 0)
         self.is_mariadb = False
+        #: Whether that server can make a row one JSON array.
+        self.has_json_array = False
         #: What the open SQLite file was like when it was opened, and its change counter.
         self.file: FileState | None = None
         self.change_counter = b""
@@ -206,6 +208,15 @@ class Dialect(peewee.Database):
         raise NotImplementedError
 
     # SQL.
+
+    def packs_rows(self) -> bool:
+        """Whether rows of many columns cost less as one JSON array: see `pack`."""
+        return False
+
+    @staticmethod
+    def pack(columns: Sequence[peewee.Node]) -> peewee.Node:
+        """The columns as one JSON array, where `packs_rows`; JSON in them is its text there too."""
+        raise NotImplementedError
 
     @staticmethod
     def span_of(time: peewee.Field[Any]) -> peewee.Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sqlite3
 import time
@@ -26,6 +27,9 @@ from billing.database.models import SCHEMA_TABLE
 
 if TYPE_CHECKING:
     from config import DatabaseURL
+
+#: Where Peewee says what it executes.
+_peewee_log = logging.getLogger("peewee")
 
 #: On an attached file no statement may hold its read lock longer, in seconds: one-api loses a
 #: wallet's decrement beside a lock of 3.5 s, new-api locks itself out for a minute
@@ -157,7 +161,7 @@ class SQLite(Dialect, peewee.SqliteDatabase):
 
     def _fetch_rows(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """By the driver's connection: Peewee's cursor and its errors would cost 2 µs."""
-        peewee.logger.debug((sql, parameters))
+        _peewee_log.debug((sql, parameters))
         rows: list[tuple[Any, ...]] = self.connection().execute(sql, parameters).fetchall()
         return rows
 
