@@ -1,4 +1,4 @@
-"""Makes a database of ours with many tokens; token n's key is `bench` and n."""
+"""Makes a database of ours, or a new-api's, with many tokens; token n's key is `bench` and n."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from billing.core.credentials import digest
 from billing.database.connection import Database
 from billing.database.models import Token, User
 from config import Settings
+from tests.support.gateways import Gateway
 
 PREFIX = "bench"
 _USERS = 1000
@@ -53,3 +54,19 @@ def fill(url: str, tokens: int) -> None:
             for batch in chunked(rows, 2000):
                 model.insert_many(batch).execute()
     database.close()
+
+
+def fill_gateway(gateway: Gateway, tokens: int) -> None:
+    """Put the same rows into a new-api's empty tables on PostgreSQL."""
+    gateway.execute(
+        "INSERT INTO users (id, username, password, status, quota, used_quota, access_token,"
+        " aff_code) SELECT n, 'user' || n, 'x', 1, 1000000000, n, 'access' || n, 'aff' || n"
+        f" FROM generate_series(1, {_USERS}) AS n"
+    )
+    gateway.execute(
+        "INSERT INTO tokens (id, user_id, key, status, name, expired_time, remain_quota,"
+        " used_quota, unlimited_quota, allow_ips)"
+        f" SELECT n, n % {_USERS} + 1, '{PREFIX}' || n, 1, 'token' || n, -1, 50000000 + n, n * 7,"
+        f" false, '' FROM generate_series(1, {tokens}) AS n"
+    )
+    gateway.execute("ANALYZE")

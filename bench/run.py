@@ -15,17 +15,22 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.fill import fill
+from bench.fill import fill, fill_gateway
 from bench.servers import GRANIAN, GTHREAD, SYNC, Run, Server, Target, run, started
+from tests.support.gateways import Gateway
 from tests.support.mariadb import MariaDB
+from tests.support.mysql import MySQL
 from tests.support.nginx import Nginx
+from tests.support.postgresql import PostgreSQL
 
 SUBSCRIPTION, USAGE = "/v1/dashboard/billing/subscription", "/v1/dashboard/billing/usage"
 LOGGING = [*SYNC, "--access-logfile=/dev/null"]
@@ -40,15 +45,26 @@ class Stage:
         self._stack, self._tokens = stack, tokens
         self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         self._folder.chmod(0o755)
-        mariadb = MariaDB()
-        stack.callback(mariadb.close)
-        self.versions = {"MariaDB": str(mariadb.execute("SELECT VERSION()")[0][0])}
-        self._urls = {
-            "SQLite": f"sqlite:///{self._folder / 'billing.db'}",
-            "MariaDB": stack.enter_context(mariadb.database()),
-        }
+        self._urls = {"SQLite": f"sqlite:///{self._folder / 'billing.db'}"}
+        self.versions: dict[str, str] = {}
+        for name, kind in (("MariaDB", MariaDB), ("MySQL", MySQL)):
+            server = kind()
+            stack.callback(server.close)
+            self.versions[name] = str(server.execute("SELECT VERSION()")[0][0])
+            self._urls[name] = stack.enter_context(server.database())
         for url in self._urls.values():
             fill(url, tokens)
+        self._urls["PostgreSQL"] = self._postgresql(stack, tokens)
+
+    def _postgresql(self, stack: ExitStack, tokens: int) -> str:
+        """The address of a new-api's database: we keep no tables of ours there."""
+        server = PostgreSQL()
+        stack.callback(server.close)
+        self.versions["PostgreSQL"] = str(server.execute("SHOW server_version")[0][0])
+        url = server.url(stack.enter_context(server.database()))
+        with closing(psycopg.connect(url, autocommit=True)) as connection:
+            fill_gateway(Gateway("newapi", "postgresql", url, connection), tokens)
+        return url
 
     def _serve(self, command: list[str], app: str, workers: int = 2, **env: str) -> Server:
         server: Server = self._stack.enter_context(
@@ -57,8 +73,9 @@ class Stage:
         return server
 
     def _ours(self, command: list[str], database: str, workers: int = 2, **env: str) -> Server:
-        url = self._urls[database]
-        return self._serve(command, "wsgi:app", workers, DATABASE_URL=url, **env)
+        mode = "attached" if database == "PostgreSQL" else "embedded"
+        more = {"DATABASE_URL": self._urls[database], "BILLING_MODE": mode, **env}
+        return self._serve(command, "wsgi:app", workers, **more)
 
     def _proxied(self, server: Server) -> Server:
         """nginx as deploy/nginx.conf has it, its rate limit and its access log aside."""
@@ -83,7 +100,7 @@ class Stage:
         flask = target("Flask, sync", self._serve(SYNC, "bench.apps:flask"))
         yield flask, target("bare WSGI, sync", self._serve(SYNC, "bench.apps:bare"))
         yield flask, target("Flask, sync, access log", self._serve(LOGGING, "bench.apps:flask"))
-        for database in ("SQLite", "MariaDB"):
+        for database in self._urls:
             ours = self._ours(SYNC, database)
             yield flask, target(f"subscription, {database}, sync", ours)
             yield flask, target(f"usage, {database}, sync", ours, USAGE)
