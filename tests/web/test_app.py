@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -27,6 +28,8 @@ def test_each_fixed_path_leads_where_werkzeug_says(sqlite_billing: Billing) -> N
             with app.test_request_context(path, method=method) as context:
                 refused = type(context.request.routing_exception)
                 found = context.request.url_rule, context.request.view_args
+                expected: Any
+                error: Any
                 try:
                     expected, error = werkzeug.match(path, method, return_rule=True), type(None)
                 except (MethodNotAllowed, NotFound) as raised:
