@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 from peewee import SQL, Case, Field, Node, Select, fn
 
-from billing.core.logs_since import logs_since, oldest_row
+from billing.core.log_slices import LogRow, oldest_row
+from billing.core.logs_since import logs_since
 from billing.core.service import Service
+from billing.core.usage_cache import Remembered
 from billing.database.columns import PLACEHOLDER, QueryBuilder, TableColumns
 from billing.database.connection import Database
 from billing.database.models import LOG_CONSUME, LOG_REFUND, Log, QuotaData
@@ -132,6 +134,9 @@ def _from_gateway(
     if database is None:
         raise UnsupportedLogs
     oldest = oldest_row(database)
+    remembered = _remembered(service, user, start, end, oldest)
+    if remembered is not None:
+        oldest = LogRow(0, remembered.known_since)
     known_since = 0
     if oldest is None or start < oldest.created_at:
         known_since = logs_since(service, oldest, user, token)
@@ -146,11 +151,45 @@ def _from_gateway(
                 _gateway_hours_of_user, user.id, *hours_range, heavy=True
             )
             known_since, logs_start = kept, max(start, hours_end)
+            if remembered is not None:
+                remembered = _remembered(service, user, logs_start, end, oldest)
     rows: list[tuple[Any, ...]] = []
-    if oldest is not None and logs_start < end and oldest.created_at < end:
+    if remembered is not None:
+        rows = _remembered_rows(database, remembered, token)
+    elif oldest is not None and logs_start < end and oldest.created_at < end:
         rows = _from_logs(database, user, token, logs_start, end, oldest.created_at)
     known_since = known_since if known_since > start else 0
     return _sum_rows([*((*row, 0) for row in hours), *rows], known_since)
+
+
+def _remembered(
+    service: Service, user: UserRow, start: int, end: int, oldest: LogRow | None
+) -> Remembered | None:
+    """By day, the first of which may begin later than midnight; None to read the logs."""
+    if service.usage_cache is None or end <= start:
+        return None
+    days = [(max(day, start), day + DAY) for day in range(start // DAY * DAY, end, DAY)]
+    return service.usage_cache.read(user.id, days, oldest)
+
+
+def _remembered_rows(
+    database: Database, remembered: Remembered, token: TokenRow | None
+) -> list[tuple[Any, ...]]:
+    wanted = None if token is None else _token_in_logs(database, token)
+    return [
+        (cell.time // DAY, cell.model, cell.quota, cell.refunded)
+        for cell in remembered.cells
+        if wanted is None or cell.token == wanted
+    ]
+
+
+def _token_in_logs(database: Database, token: TokenRow) -> int | str:
+    """What the logs know a token by: the logs of one-api, one-hub and done-hub have its name."""
+    if database.table_columns().has("logs", "token_id"):
+        return token.id
+    if "\ufffd" in (token.name or ""):
+        raise DatabaseMisconfigured(f"the name of token {token.id} is not UTF-8: rename it")
+    return token.name or ""
 
 
 def _hours_kept_since(service: Service) -> int | None:

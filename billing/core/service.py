@@ -13,6 +13,7 @@ from flask import Flask, current_app
 
 from billing.core.gateway_options import deciding_keys, settings_from_options
 from billing.core.gateways import UNKNOWN, Gateway, identify_gateway
+from billing.core.usage_cache import UsageCache
 from billing.database.connection import Database
 from billing.database.queries import (
     DECISIVE_COLUMNS,
@@ -25,6 +26,7 @@ from billing.database.queries import (
     verify_attached,
     verify_embedded,
 )
+from billing.database.usage_file import UsageFile
 from billing.quota import Balance, Display, access_until, display
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ class Service:
         )
         #: Where the logs are: `database`, another one, or None when we cannot read it.
         self.log_database = self._open_log_database()
+        #: What is remembered of an attached gateway's logs; None for nothing.
+        self.usage_cache = self._open_usage_cache()
         self.queries = Queries(self.database)
         self._published = Terms(settings, _display_of(settings), {}, {})
         self._thread = _ThreadTerms()
@@ -154,6 +158,8 @@ class Service:
     def close(self) -> None:
         """Close this thread's connections."""
         self.database.close()
+        if self.usage_cache is not None:
+            self.usage_cache.file.close()
         if self.log_database is not None:
             self.log_database.close()
 
@@ -176,6 +182,12 @@ class Service:
             columns_ttl=settings.options_refresh,
             now=self._now,
         )
+
+    def _open_usage_cache(self) -> UsageCache | None:
+        path, database = self._environment_settings.usage_cache_path, self.log_database
+        if path is None or database is None:
+            return None
+        return UsageCache(UsageFile(path, database.url.identity), database)
 
     def visible_balance(self, user: UserRow, token: TokenRow | None) -> tuple[Balance, int]:
         """The balance that a caller sees, and when its access ends (unix seconds, 0 for never)."""

@@ -200,12 +200,21 @@ class Dialect(peewee.Database):
         """Pairs of a table and a column, for those of `tables` that exist; one statement."""
         raise NotImplementedError
 
+    def blocks_writers(self) -> bool:
+        """Whether nobody can commit while a read of ours runs."""
+        return False
+
     # SQL.
 
-    @staticmethod
-    def utc_day(time: peewee.Field[Any]) -> peewee.Node:
+    @classmethod
+    def utc_day(cls, time: peewee.Field[Any]) -> peewee.Node:
         """The number of the UTC day that unix seconds fall in."""
-        return peewee.Expression(time, "/", peewee.SQL("86400"))
+        return cls.whole_quotient(time, 86400)
+
+    @staticmethod
+    def whole_quotient(time: peewee.Field[Any], seconds: int) -> peewee.Node:
+        """How many times `seconds` are in `time`, without what is left."""
+        return peewee.Expression(time, "/", peewee.SQL(str(seconds)))
 
     @staticmethod
     def case_sensitive(text: peewee.Node) -> peewee.Node:

@@ -286,8 +286,8 @@ class MySQL(Dialect, peewee.MySQLDatabase):
         return "({})".format(", ".join(without_quoted(str(part)) for part in error.args))
 
     @staticmethod
-    def utc_day(time: peewee.Field[Any]) -> peewee.Node:
-        return peewee.NodeList((time, peewee.SQL("DIV 86400")))
+    def whole_quotient(time: peewee.Field[Any], seconds: int) -> peewee.Node:
+        return peewee.NodeList((time, peewee.SQL(f"DIV {seconds}")))
 
     @staticmethod
     def case_sensitive(text: peewee.Node) -> peewee.Node:

@@ -255,6 +255,9 @@ class SQLite(Dialect, peewee.SqliteDatabase):
     def is_wal_missing(self) -> bool:
         return self._access != "attached" and has_no_wal(self._file.header())
 
+    def blocks_writers(self) -> bool:
+        return not is_wal(self._file.header())
+
     @classmethod
     def error_text(cls, error: Exception) -> str:
         text = super().error_text(error)
