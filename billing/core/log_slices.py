@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from peewee import SQL, Case, Field, Node, fn
+from peewee import SQL, Case, Field, Node, Select, fn
 
 from billing.database.columns import PLACEHOLDER, TableColumns
 from billing.database.connection import Database
@@ -90,26 +90,25 @@ def _cells_query(columns: TableColumns) -> Node:
 
 
 def newest_mark(database: Database, closed: int, now: float) -> Mark | None:
-    """The newest row whose id is below those of all rows made since `closed`; None for none."""
+    """The highest id below those of all rows made since `closed`; None without a use below it."""
     ((last,),) = database.fetch(_last_id, heavy=True)
     horizon = int(now) + _FUTURE_SECONDS
     ((first_open,),) = database.fetch(_first_id, closed, horizon, heavy=True)
-    if last is None:
-        return None
-    # Of ids alone, since rows may be inserted between the two reads.
-    below = int(last) + 1 if first_open is None else min(int(first_open), int(last) + 1)
-    rows = database.fetch(_row_below, below, heavy=True)
-    return Mark(int(rows[0][0]), _text(rows[0]), closed) if rows else None
+    # Of ids, since rows may be inserted between the two reads.
+    id = int(last or 0) if first_open is None else min(int(first_open) - 1, int(last or 0))
+    rows = database.fetch(_newest_use, id, horizon, heavy=True)
+    return Mark(id, closed, int(rows[0][0]), _text(rows[0])) if rows else None
 
 
 def oldest_unless_replaced(database: Database, mark: Mark) -> tuple[bool, LogRow | None]:
     """Whether the logs are still the table that the mark was read from, and its oldest row.
 
-    A mark that was deleted together with all uses before it tells of no other table.
+    The mark's row is the newest of those up to its id: gateways delete by age, so that when it was
+    deleted no other is left.
     """
-    rows = database.fetch(_row_below, mark.id + 1, heavy=True)
+    rows = database.fetch(_row, mark.row_id, heavy=True)
     oldest = oldest_row(database)
-    if rows and int(rows[0][0]) == mark.id:
+    if rows:
         return _text(rows[0]) == mark.row, oldest
     ((before,),) = database.fetch(_first_use, mark.id, heavy=True)
     return before is None, oldest
@@ -174,10 +173,21 @@ _TOLD_BY: tuple[Field[Any], ...] = (
 )
 
 
-def _row_below(columns: TableColumns) -> Node:
-    """The row with the highest id below one."""
+def _told(columns: TableColumns) -> Select:
     fields = (field for field in _TOLD_BY if columns.has("logs", field.column_name))
-    return Log.select(Log.id, *fields).where(Log.id < PLACEHOLDER).order_by(Log.id.desc()).limit(1)
+    return Log.select(Log.id, *fields)
+
+
+def _row(columns: TableColumns) -> Node:
+    return _told(columns).where(Log.id == PLACEHOLDER)
+
+
+def _newest_use(columns: TableColumns) -> Node:
+    """Of the uses up to an id that were made before a time, the one made last."""
+    # The sums keep other indexes than that on the time out of it.
+    counted = (Log.type + 0).in_((LOG_CONSUME, LOG_REFUND))
+    rows = _told(columns).where(counted, Log.id + 0 <= PLACEHOLDER, Log.created_at < PLACEHOLDER)
+    return rows.order_by(Log.created_at.desc()).limit(1)
 
 
 def _text(row: Iterable[object]) -> str:

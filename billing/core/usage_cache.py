@@ -33,7 +33,7 @@ _OPEN_SECONDS = 2 * 3600
 _SLICE_SECONDS = 0.04
 
 #: How many ids a slice spans.
-_FIRST_WIDTH, _LEAST_WIDTH, _LARGEST_WIDTH = 50_000, 500, 2**40
+_FIRST_WIDTH, _LARGEST_WIDTH = 50_000, 2**40
 
 #: The share of DATABASE_TIMEOUT that one request may read slices for.
 _READING_SHARE = 0.25
@@ -77,12 +77,16 @@ class Remembered(NamedTuple):
 
 
 class UsageCache:
-    """Safe under threads. `clock` gives unix seconds."""
+    """Safe under threads. `clock` gives unix seconds; a user's first slice spans `width` ids."""
 
     def __init__(
-        self, file: UsageFile, database: Database, clock: Callable[[], float] = time.time
+        self,
+        file: UsageFile,
+        database: Database,
+        clock: Callable[[], float] = time.time,
+        width: int = _FIRST_WIDTH,
     ) -> None:
-        self.file, self.database, self.now = file, database, clock
+        self.file, self.database, self.now, self.width = file, database, clock, width
         self._warned_at = float("-inf")
 
     def read(self, user_id: int, periods: list[Period], oldest: LogRow | None) -> Remembered | None:
@@ -177,7 +181,7 @@ class Filling:
     def _load(self) -> Fill:
         fill = self._file.fill(self._user_id)
         if fill is None:
-            self._file.begin_fill(self._user_id, self.mark, _FIRST_WIDTH)
+            self._file.begin_fill(self._user_id, self.mark, self._cache.width)
             fill = self._file.fill(self._user_id)
         if fill is None:
             raise DatabaseUnavailable("the usage cache was emptied meanwhile")
@@ -310,15 +314,17 @@ class Filling:
         """A time since which all rows have ids above `low`; 0 for all rows."""
         if self._is_whole:
             return 0 if low < (self._first_id or 0) else self.fill.known_since
-        days = self._file.day_ids(*self._days)
-        return (max((day for day, id in days.items() if id <= low), default=-1) + 1) * DAY
+        first, last = self._days
+        days = self._file.day_ids(first, last)
+        before = max((day for day, id in days.items() if id <= low), default=first - 1)
+        return (before + 1) * DAY
 
     def _read_slice(self, low: int, high: int) -> tuple[list[Cell], float]:
         before = time.monotonic()
         try:
             cells = log_slices.cells(self._database, self._user_id, low, high)
         except DatabaseUnavailable:
-            self._file.set_width(self.fill, max(self.fill.width // 4, _LEAST_WIDTH))
+            self._file.set_width(self.fill, max(self.fill.width // 4, 1))
             raise
         return cells, time.monotonic() - before
 
@@ -327,7 +333,7 @@ class Filling:
         old, now, pause = self.fill, self._cache.now(), self._cache.pause()
         width, ids = old.width, (old.low - new.low) + (new.high - old.high)
         if ids >= width or (ids and seconds > _SLICE_SECONDS):
-            width = int(min(max(width * _growth(seconds), _LEAST_WIDTH), _LARGEST_WIDTH))
+            width = int(min(max(width * _growth(seconds), 1), _LARGEST_WIDTH))
         paid_until = max(old.paid_until, now - _BURST_SECONDS * pause) + seconds * pause
         self._file.add_cells(old, new._replace(width=width, paid_until=paid_until), cells)
         self.fill = self._load()

@@ -33,7 +33,7 @@ _LARGEST = 2**53
 _TABLES = """
 CREATE TABLE source (
     identity TEXT NOT NULL,
-    mark_id INTEGER, mark_row TEXT, mark_time INTEGER,
+    mark_id INTEGER, mark_time INTEGER, row_id INTEGER, mark_row TEXT,
     claimed_by TEXT, claimed_until REAL NOT NULL DEFAULT 0,
     day_span INTEGER NOT NULL DEFAULT 1
 );
@@ -97,14 +97,15 @@ class Cell(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A row of the logs: all rows up to its id are there, since it is older than `time`.
+    """All rows of the logs up to `id` are there, since younger ones were made after `time`.
 
-    `row` is the row itself, to tell another table by.
+    `row`, whose id is `row_id`, tells another table.
     """
 
     id: int
-    row: str
     time: int
+    row_id: int
+    row: str
 
 
 class Fill(NamedTuple):
@@ -137,14 +138,15 @@ class UsageFile:
     def mark(self) -> Mark | None:
         """None while nothing was read."""
         with self._reading() as connection:
-            row = connection.execute("SELECT mark_id, mark_row, mark_time FROM source").fetchone()
+            sql = "SELECT mark_id, mark_time, row_id, mark_row FROM source"
+            row = connection.execute(sql).fetchone()
         return None if row[0] is None else Mark(*row)
 
     def set_mark(self, mark: Mark) -> None:
         """Set the first or a newer mark; one that another process set meanwhile stays if newer."""
         with self._writing() as connection:
             connection.execute(
-                "UPDATE source SET mark_id = ?, mark_row = ?, mark_time = ?"
+                "UPDATE source SET mark_id = ?, mark_time = ?, row_id = ?, mark_row = ?"
                 " WHERE mark_id IS NULL OR mark_id <= ?",
                 (*mark, mark.id),
             )
@@ -153,7 +155,8 @@ class UsageFile:
         """Forget everything that was read beside that mark: the logs are another table now."""
         with self._writing() as connection:
             forgotten = connection.execute(
-                "UPDATE source SET mark_id = NULL WHERE mark_id = ? AND mark_row = ?", mark[:2]
+                "UPDATE source SET mark_id = NULL WHERE mark_id = ? AND mark_row = ?",
+                (mark.id, mark.row),
             )
             if not forgotten.rowcount:
                 return
@@ -174,7 +177,7 @@ class UsageFile:
                 " (user_id, low, high, high_time, known_since, width, paid_until)"
                 " SELECT ?, mark_id, mark_id, mark_time, mark_time, ?, 0 FROM source"
                 " WHERE mark_id = ? AND mark_row = ?",
-                (user_id, width, *mark[:2]),
+                (user_id, width, mark.id, mark.row),
             )
 
     def day_ids(self, first: int, last: int) -> dict[int, int]:
