@@ -43,7 +43,7 @@ def oldest_row(database: Database) -> LogRow | None:
 
 def cells(database: Database, user_id: int, low: int, high: int) -> list[Cell]:
     """What a user used by the rows with ids above `low` up to `high`."""
-    rows = database.fetch(_cells_query, user_id, low, high, heavy=True)
+    rows = database.fetch(_cells_query, 0, CELL_SECONDS, user_id, low, high, heavy=True)
     return [
         Cell(int(time) * CELL_SECONDS, _token(token), model, *map(int, sums))
         for time, token, model, *sums in rows
@@ -75,7 +75,7 @@ def _cells_query(columns: TableColumns) -> Node:
         return used(value, 0 - value)
 
     rows = Log.select(
-        columns.dialect.whole_quotient(Log.created_at, CELL_SECONDS),
+        columns.dialect.span_of(Log.created_at),
         token,
         columns.dialect.case_sensitive(fn.COALESCE(Log.model_name, "")),
         used(quota, 0 - quota),
@@ -122,7 +122,7 @@ def first_id(database: Database) -> int:
 
 def first_ids(database: Database, first: int, last: int) -> dict[int, int]:
     """Of the days (numbers since 1970) from `first` to `last` that have rows, the first id."""
-    rows = database.fetch(_first_id_by_day, first * DAY, (last + 1) * DAY, heavy=True)
+    rows = database.fetch(_first_id_by_day, 0, DAY, first * DAY, (last + 1) * DAY, heavy=True)
     return {int(day): int(id) for day, id in rows}
 
 
@@ -139,7 +139,7 @@ def _inside(low: Node, high: Node) -> tuple[Node, Node]:
 
 def _first_id_by_day(columns: TableColumns) -> Node:
     # The sum keeps databases from looking for it along the ids, past all rows of other days.
-    rows = Log.select(columns.dialect.utc_day(Log.created_at), fn.MIN(Log.id + 0))
+    rows = Log.select(columns.dialect.span_of(Log.created_at), fn.MIN(Log.id + 0))
     return rows.where(*_inside(PLACEHOLDER, PLACEHOLDER)).group_by(SQL("1"))
 
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from billing.core import log_slices
 from billing.core.log_slices import CELL_SECONDS, DAY, LAST_ID, LogRow
 from billing.database.connection import Database
-from billing.database.usage_file import Cell, Fill, Mark, UsageFile, UsageFileError
+from billing.database.usage_file import Cell, Fill, Mark, Spans, UsageFile, UsageFileError
 from billing.errors import DatabaseUnavailable, UsageIncomplete
 
 log = logging.getLogger("billing")
@@ -66,7 +66,7 @@ Period = tuple[int, int]
 
 
 class Remembered(NamedTuple):
-    """What a user used by period, token and model; `time` of a cell is its period's start.
+    """What a user used by span, token and model; `time` of a cell is where its span begins.
 
     What was before `known_since` is not known. The logs themselves begin at `logs_since`.
     """
@@ -89,39 +89,44 @@ class UsageCache:
         self.file, self.database, self.now, self.width = file, database, clock, width
         self._warned_at = float("-inf")
 
-    def read(self, user_id: int, periods: list[Period], oldest: LogRow | None) -> Remembered | None:
-        """What a user used in periods that follow each other; None to read the logs without us.
+    def read(
+        self, user_id: int, origin: int, span: int, start: int, end: int, oldest: LogRow | None
+    ) -> Remembered | None:
+        """What a user used from `start` to before `end`; None to read the logs without us.
 
-        `oldest` is the oldest row of the logs. Raises UsageIncomplete while more must be read than
-        one request may, and DatabaseError.
+        By spans of so many seconds, counted from `origin`. `oldest` is the oldest row of the logs.
+        Raises UsageIncomplete while more must be read than one request may, and DatabaseError.
         """
-        if any(start % CELL_SECONDS or end % CELL_SECONDS for start, end in periods):
+        if any(time % CELL_SECONDS for time in (origin, span, start, end)):
             return None
         try:
-            return self._read(user_id, periods, oldest)
+            return self._read(user_id, Spans(origin, span, start, end), oldest)
         except UsageFileError as error:
             if time.monotonic() > self._warned_at + _WARNING_SECONDS:
                 self._warned_at = time.monotonic()
                 log.warning("the usage cache cannot be used, so the logs are read: %s", error)
             return None
 
-    def _read(
-        self, user_id: int, periods: list[Period], oldest: LogRow | None
-    ) -> Remembered | None:
-        filling = self.filling(user_id, (periods[0][0], periods[-1][1]), oldest)
+    def _read(self, user_id: int, spans: Spans, oldest: LogRow | None) -> Remembered | None:
+        filling = self.filling(user_id, (spans.start, spans.end), oldest)
         if filling is None:
             return None
         filling.advance()
         # All of the cache as of one moment, then the rows that came after it.
-        found = self.file.sums(user_id, periods, filling.mark.time)
+        found = self.file.sums(user_id, spans, filling.mark.time)
         if found is None:
             raise DatabaseUnavailable("the usage cache was emptied meanwhile")
         fill, cells = found
         newer = log_slices.cells(self.database, user_id, fill.high, LAST_ID)
+        cells += [
+            cell._replace(time=spans.begin_of(cell.time))
+            for cell in newer
+            if spans.start <= cell.time < spans.end
+        ]
         logs_since = self.deleted_before(filling.mark)
         is_gap = logs_since > fill.high_time
         known_since = logs_since if is_gap else min(logs_since, fill.known_since)
-        return Remembered([*cells, *_within(newer, periods)], known_since, logs_since)
+        return Remembered(cells, known_since, logs_since)
 
     def filling(self, user_id: int, period: Period, oldest: LogRow | None) -> Filling | None:
         """What is to be read for the period; None while the logs have no closed hour."""
@@ -342,14 +347,3 @@ class Filling:
 def _growth(seconds: float) -> float:
     """What to multiply a slice's size by after it took so long."""
     return min(max(_SLICE_SECONDS / max(seconds, 1e-6), 0.25), 2.0)
-
-
-def _within(cells: list[Cell], periods: list[Period]) -> list[Cell]:
-    """The cells in the periods, the time of each its period's start."""
-    found, position = [], 0
-    for cell in sorted(cells, key=lambda cell: cell.time):
-        while position < len(periods) and periods[position][1] <= cell.time:
-            position += 1
-        if position < len(periods) and periods[position][0] <= cell.time:
-            found.append(cell._replace(time=periods[position][0]))
-    return found

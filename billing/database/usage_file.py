@@ -78,6 +78,15 @@ SELECT token, model, SUM(quota), SUM(refunded), SUM(prompt_tokens), SUM(completi
 FROM cells WHERE fill = ? AND time >= ? AND time < ? GROUP BY token, model
 """
 
+_SUM_SPANS = """
+SELECT (time - ?) / ?, token, model, SUM(quota), SUM(refunded), SUM(prompt_tokens),
+    SUM(completion_tokens), SUM(requests)
+FROM cells WHERE fill = ? AND time >= ? AND time < ? GROUP BY 1, 2, 3
+"""
+
+#: Sums of shorter spans are not kept: their cells are few, or asked for once.
+_SHORTEST_KEPT = 20 * 3600
+
 
 class UsageFileError(Exception):
     """The file cannot be used now; its text is for the operator's log."""
@@ -94,6 +103,24 @@ class Cell(NamedTuple):
     prompt_tokens: int
     completion_tokens: int
     requests: int
+
+
+class Spans(NamedTuple):
+    """From `start` to before `end`, in spans of `length` seconds that are counted from `origin`."""
+
+    origin: int
+    length: int
+    start: int
+    end: int
+
+    def begin_of(self, time: int) -> int:
+        """Where the span begins that a time is in."""
+        return time - (time - self.origin) % self.length
+
+    def periods(self) -> list[tuple[int, int]]:
+        """Each span's part of the whole."""
+        begins = range(self.begin_of(self.start), self.end, self.length)
+        return [(max(t, self.start), min(t + self.length, self.end)) for t in begins]
 
 
 class Mark(NamedTuple):
@@ -226,24 +253,28 @@ class UsageFile:
         with self._writing() as connection:
             connection.execute("UPDATE fills SET width = ? WHERE id = ?", (width, fill.id))
 
-    def sums(
-        self, user_id: int, periods: list[tuple[int, int]], keep_before: int
-    ) -> tuple[Fill, list[Cell]] | None:
-        """The fill of a user and its sums by period, token and model, as of one moment.
+    def sums(self, user_id: int, spans: Spans, keep_before: int) -> tuple[Fill, list[Cell]] | None:
+        """The fill of a user and its sums by span, token and model, as of one moment.
 
-        Sums of periods that end at `keep_before` or earlier are kept for the next time.
+        Sums of days that end at `keep_before` or earlier are kept for the next time.
         """
         with self._reading() as connection:
             row = connection.execute(f"{_FILL} WHERE user_id = ?", (user_id,)).fetchone()
-            if row is None or not periods:
+            if row is None:
                 return None
             fill = Fill(*row)
-            first, last = periods[0][0], periods[-1][1]
+            if spans.length < _SHORTEST_KEPT:
+                values = (spans.origin, spans.length, fill.id, spans.start, spans.end)
+                found = connection.execute(_SUM_SPANS, values)
+                return fill, [
+                    Cell(spans.origin + number * spans.length, *sums) for number, *sums in found
+                ]
+            periods = spans.periods()
             kept = {
                 (start, end): json.loads(text)
                 for start, end, text in connection.execute(
                     "SELECT start, end, cells FROM sums WHERE fill = ? AND start >= ? AND end <= ?",
-                    (fill.id, first, last),
+                    (fill.id, spans.start, spans.end),
                 )
             }
             new = {
@@ -256,8 +287,10 @@ class UsageFile:
             # What cannot be kept is summed again the next time.
             with suppress(UsageFileError):
                 self._keep_sums(fill, keep)
-        found = {**kept, **new}
-        return fill, [Cell(period[0], *row) for period in periods for row in found[period]]
+        by_period = {**kept, **new}
+        return fill, [
+            Cell(spans.begin_of(period[0]), *row) for period in periods for row in by_period[period]
+        ]
 
     def _keep_sums(self, fill: Fill, sums: dict[tuple[int, int], list[Any]]) -> None:
         with self._writing() as connection:

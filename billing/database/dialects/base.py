@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import peewee
 
+from billing.database.columns import PLACEHOLDER
 from billing.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -206,15 +207,13 @@ class Dialect(peewee.Database):
 
     # SQL.
 
-    @classmethod
-    def utc_day(cls, time: peewee.Field[Any]) -> peewee.Node:
-        """The number of the UTC day that unix seconds fall in."""
-        return cls.whole_quotient(time, 86400)
-
     @staticmethod
-    def whole_quotient(time: peewee.Field[Any], seconds: int) -> peewee.Node:
-        """How many times `seconds` are in `time`, without what is left."""
-        return peewee.Expression(time, "/", peewee.SQL(str(seconds)))
+    def span_of(time: peewee.Field[Any]) -> peewee.Node:
+        """The number of the span that unix seconds fall in.
+
+        Its two placeholders are where the first span begins, and how many seconds a span has.
+        """
+        return peewee.Expression(time - PLACEHOLDER, "/", PLACEHOLDER)
 
     @staticmethod
     def case_sensitive(text: peewee.Node) -> peewee.Node:

@@ -13,6 +13,7 @@ import peewee
 import pymysql
 from pymysql.constants import CLIENT
 
+from billing.database.columns import PLACEHOLDER
 from billing.database.dialects.base import (
     READ_ONLY,
     SHORTEST_TIMEOUT,
@@ -286,8 +287,8 @@ class MySQL(Dialect, peewee.MySQLDatabase):
         return "({})".format(", ".join(without_quoted(str(part)) for part in error.args))
 
     @staticmethod
-    def whole_quotient(time: peewee.Field[Any], seconds: int) -> peewee.Node:
-        return peewee.NodeList((time, peewee.SQL(f"DIV {seconds}")))
+    def span_of(time: peewee.Field[Any]) -> peewee.Node:
+        return peewee.NodeList((time - PLACEHOLDER, peewee.SQL("DIV"), PLACEHOLDER))
 
     @staticmethod
     def case_sensitive(text: peewee.Node) -> peewee.Node:
