@@ -24,6 +24,9 @@ DAY = 86400
 #: Above every id.
 LAST_ID = 2**63 - 1
 
+#: A day's rows are looked at in parts, each of which holds a read lock for a short time.
+_PART_SECONDS = DAY // 4
+
 #: A row that says it was made later than this many seconds after now is nobody's use of today.
 _FUTURE_SECONDS = DAY
 
@@ -120,10 +123,11 @@ def first_id(database: Database) -> int:
     return LAST_ID if first is None else int(first)
 
 
-def first_ids(database: Database, first: int, last: int) -> dict[int, int]:
-    """Of the days (numbers since 1970) from `first` to `last` that have rows, the first id."""
-    rows = database.fetch(_first_id_by_day, 0, DAY, first * DAY, (last + 1) * DAY, heavy=True)
-    return {int(day): int(id) for day, id in rows}
+def first_id_of_day(database: Database, day: int) -> int:
+    """The first id of a day (a number since 1970); LAST_ID when it has no row."""
+    parts = range(day * DAY, (day + 1) * DAY, _PART_SECONDS)
+    found = (database.fetch(_first_id, part, part + _PART_SECONDS, heavy=True) for part in parts)
+    return min(LAST_ID if id is None else int(id) for ((id,),) in found)
 
 
 def _oldest_row(columns: TableColumns) -> Node:
@@ -137,13 +141,8 @@ def _inside(low: Node, high: Node) -> tuple[Node, Node]:
     return Log.created_at >= low, Log.created_at < high
 
 
-def _first_id_by_day(columns: TableColumns) -> Node:
-    # The sum keeps databases from looking for it along the ids, past all rows of other days.
-    rows = Log.select(columns.dialect.span_of(Log.created_at), fn.MIN(Log.id + 0))
-    return rows.where(*_inside(PLACEHOLDER, PLACEHOLDER)).group_by(SQL("1"))
-
-
 def _first_id(columns: TableColumns) -> Node:
+    # The sum keeps databases from looking for it along the ids, past all rows of other times.
     return Log.select(fn.MIN(Log.id + 0)).where(*_inside(PLACEHOLDER, PLACEHOLDER))
 
 

@@ -53,8 +53,6 @@ _SHORTEST_RETRY, _LONGEST_RETRY = 1, 10
 #: Days after today that a period may ask for.
 _DAYS_AHEAD = 2
 
-_LONGEST_DAY_SPAN = 64
-
 #: For how many seconds nothing of a user is read after each second of reading: where a read keeps
 #: the gateway from writing, and elsewhere.
 _PAUSE_BLOCKING, _PAUSE = 25.0, 2.0
@@ -180,6 +178,8 @@ class Filling:
         self._days = (min(period[0] // DAY, last_day), last_day)
         #: The lowest id that the period needs; None while it is not known.
         self._first_id: int | None = None
+        #: What was read by this object: slices, and how long that took.
+        self.slices, self.seconds = 0, 0.0
         self.fill = self._load()
         self._find_first_id()
 
@@ -251,6 +251,18 @@ class Filling:
         finally:
             self._file.release(self._owner)
 
+    def read_on(self) -> float:
+        """Read one slice, unless another process does; for how many seconds to pause then."""
+        if not self._claim():
+            return _SHORTEST_RETRY
+        try:
+            before = self.slices, self.seconds
+            if not self.is_done():
+                self.step()
+        finally:
+            self._file.release(self._owner)
+        return 0.0 if before[0] == self.slices else self._cache.pause() * (self.seconds - before[1])
+
     def _claim(self) -> bool:
         """Keep others from reading slices, and count what they have read until now."""
         end = time.monotonic() + (0 if self._is_almost_done() else _CLAIM_WAIT_SECONDS)
@@ -276,24 +288,20 @@ class Filling:
             self._read_below(self.fill.low - min(self.fill.width, missing))
 
     def _read_days(self) -> None:
+        """Read the first ids of days, the newest first, for as long as a slice may take."""
         first, last = self._days
         known = self._file.day_ids(first, last)
-        to = next(day for day in range(last, first - 1, -1) if day not in known)
-        span = self._file.day_span()
-        start = max(first, to - span + 1)
-        before = time.monotonic()
-        try:
-            found = log_slices.first_ids(self._database, start, to)
-        except DatabaseUnavailable:
-            self._file.add_days(self.mark, {}, max(1, span // 4))
-            raise
-        seconds = time.monotonic() - before
-        self._cache.deleted_before(self.mark)
+        before, ids = time.monotonic(), {}
         # Rows that come later have ids above the mark, whatever day they say.
         newest = self.mark.id + 1
-        ids = {day: min(found.get(day, newest), newest) for day in range(start, to + 1)}
-        span = max(1, min(int(span * _growth(seconds)), _LONGEST_DAY_SPAN))
-        self._file.add_days(self.mark, ids, span)
+        for day in range(last, first - 1, -1):
+            if day not in known:
+                ids[day] = min(log_slices.first_id_of_day(self._database, day), newest)
+            if time.monotonic() > before + _SLICE_SECONDS:
+                break
+        seconds = time.monotonic() - before
+        self._cache.deleted_before(self.mark)
+        self._file.add_days(self.mark, ids)
         self._add(self.fill, [], seconds)
         self._find_first_id()
 
@@ -336,6 +344,7 @@ class Filling:
     def _add(self, new: Fill, cells: list[Cell], seconds: float) -> None:
         """Remember the cells that were read in so many seconds, and what the fill is with them."""
         old, now, pause = self.fill, self._cache.now(), self._cache.pause()
+        self.slices, self.seconds = self.slices + 1, self.seconds + seconds
         width, ids = old.width, (old.low - new.low) + (new.high - old.high)
         if ids >= width or (ids and seconds > _SLICE_SECONDS):
             width = int(min(max(width * _growth(seconds), 1), _LARGEST_WIDTH))

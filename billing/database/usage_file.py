@@ -34,8 +34,7 @@ _TABLES = """
 CREATE TABLE source (
     identity TEXT NOT NULL,
     mark_id INTEGER, mark_time INTEGER, row_id INTEGER, mark_row TEXT,
-    claimed_by TEXT, claimed_until REAL NOT NULL DEFAULT 0,
-    day_span INTEGER NOT NULL DEFAULT 1
+    claimed_by TEXT, claimed_until REAL NOT NULL DEFAULT 0
 );
 CREATE TABLE day_ids (day INTEGER PRIMARY KEY, first_id INTEGER NOT NULL);
 CREATE TABLE fills (
@@ -213,16 +212,11 @@ class UsageFile:
             sql = "SELECT day, first_id FROM day_ids WHERE day BETWEEN ? AND ?"
             return dict(connection.execute(sql, (first, last)))
 
-    def day_span(self) -> int:
-        """Of how many days the first ids are to be read at once."""
-        with self._reading() as connection:
-            return int(connection.execute("SELECT day_span FROM source").fetchone()[0])
-
-    def add_days(self, mark: Mark, ids: dict[int, int], span: int) -> None:
+    def add_days(self, mark: Mark, ids: dict[int, int]) -> None:
+        """Add first ids of days that were read beside that mark."""
         with self._writing() as connection:
-            if connection.execute(
-                "UPDATE source SET day_span = ? WHERE mark_row = ?", (span, mark.row)
-            ).rowcount:
+            sql = "SELECT 1 FROM source WHERE mark_row = ?"
+            if connection.execute(sql, (mark.row,)).fetchone():
                 sql = "INSERT OR IGNORE INTO day_ids VALUES (?, ?)"
                 connection.executemany(sql, ids.items())
 
