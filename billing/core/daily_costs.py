@@ -1,52 +1,55 @@
-"""Sums the hours of what was used by UTC day and model.
+"""Sums the hours of what was used by day and model, and by token where asked.
 
-Quota units throughout, refunds netted; days are the unix seconds of their midnight.
+Quota units throughout, refunds netted.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import NamedTuple
 
-from billing.core.hours import read_hours
+from billing.core.days import Period
+from billing.core.hours import Hour, merge, read_hours
 from billing.core.service import Service
 from billing.database.queries import TokenRow, UserRow
-
-DAY = 86400
-
-
-class DailyCost(NamedTuple):
-    """What one model cost in one day; negative when more was refunded than used."""
-
-    day: int
-    model: str
-    quota: int
 
 
 class PeriodCosts(NamedTuple):
     """The costs of a period by day, then cost, then model, and what was refunded in it.
 
-    What was before `known_since` (unix seconds) is unknown; 0 when all is known.
+    The `start` of each is its day's; its quota is negative when more was refunded than used. What
+    was before `known_since` (unix seconds) is unknown; 0 when all is known.
     """
 
-    costs: list[DailyCost]
+    costs: list[Hour]
     refunded: int
     known_since: int
 
 
 def daily_costs(
-    service: Service, user: UserRow, token: TokenRow | None, start: int, end: int
+    service: Service,
+    user: UserRow,
+    token: TokenRow | None,
+    period: Period,
+    *,
+    by_token: bool = False,
+    logs_alone: bool = False,
 ) -> PeriodCosts:
-    """What was used from `start` to before `end`, both midnights.
+    """What was used in each part of the period, days or hours, by model.
 
-    Of the token, or of all the user's when it is None. Raises DatabaseUnavailable when it took too
-    long, UnsupportedLogs when they are where we cannot read.
+    Of the token, or of all the user's when it is None. `by_token` and `logs_alone` are
+    `read_hours`', which see for what is raised.
     """
-    hours = read_hours(service, user, token, start, end, span=DAY)
-    sums: Counter[tuple[int, str]] = Counter()
-    for hour in hours.rows:
-        sums[hour.start, hour.model] += hour.quota
-    costs = [DailyCost(day, model, quota) for (day, model), quota in sums.items()]
-    costs.sort(key=lambda cost: (cost.day, -cost.quota, cost.model))
-    refunded = sum(hour.refunded for hour in hours.rows)
-    return PeriodCosts(costs, refunded, hours.known_since)
+    hours = read_hours(
+        service,
+        user,
+        token,
+        period.start,
+        period.end,
+        span=period.span,
+        by_token=by_token,
+        logs_alone=logs_alone,
+    )
+    days = merge(hour._replace(start=period.start_of(hour.start)) for hour in hours.rows)
+    days.sort(key=lambda cost: (cost.start, -cost.quota, cost.model, str(cost.token)))
+    refunded = sum(cost.refunded for cost in days)
+    return PeriodCosts(days, refunded, hours.known_since)

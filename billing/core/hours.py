@@ -1,26 +1,25 @@
-"""Reads what was used by hour: from our own sums, a gateway's logs, or new-api's own sums.
+"""Reads what was used by hour: from our own sums, from logs, or from new-api's own sums.
 
 Everything that is told by time is summed from these rows. Quota units, refunds netted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from peewee import SQL, Case, Field, Node, Select, fn
+from peewee import Field
 
+from billing.core.days import HOUR
+from billing.core.hour_queries import first_hour, last_log, log_id_range, logs_query, sums_query
 from billing.core.log_slices import LogRow, oldest_row
 from billing.core.logs_since import logs_since
 from billing.core.service import Service
-from billing.database.columns import PLACEHOLDER, QueryBuilder, TableColumns
 from billing.database.connection import Database
-from billing.database.models import LOG_CONSUME, LOG_REFUND, SCHEMA_TABLE, Log, QuotaData
+from billing.database.models import LOG_REFUND, Log, QuotaData
 from billing.database.queries import TokenRow, UserRow
-from billing.errors import DatabaseMisconfigured, UnsupportedLogs
-
-HOUR = 3600
+from billing.errors import BadParameter, DatabaseMisconfigured, UnsupportedLogs
 
 #: Above this share of the table, finding a range's ids first costs more than it saves.
 _FULL_SCAN_SHARE = 0.5
@@ -31,7 +30,7 @@ class Hour(NamedTuple):
 
     `token` is its id, its name where the logs know only that, or None when tokens are not told
     apart. `quota` is net of `refunded`, and tokens are net too; a refund does not unmake its
-    request. Tokens are None where only sums of both kinds are known.
+    request. Prompt and completion tokens are None where they are not known.
     """
 
     start: int
@@ -42,6 +41,43 @@ class Hour(NamedTuple):
     prompt_tokens: int | None
     completion_tokens: int | None
     requests: int
+
+    @property
+    def key(self) -> tuple[int, int | str | None, str]:
+        return self.start, self.token, self.model
+
+    def as_refund(self) -> Hour:
+        """What giving back this use adds to sums."""
+        return self._replace(
+            quota=-self.quota,
+            refunded=self.quota,
+            prompt_tokens=None if self.prompt_tokens is None else -self.prompt_tokens,
+            completion_tokens=None if self.completion_tokens is None else -self.completion_tokens,
+            requests=0,
+        )
+
+    def add(self, other: Hour) -> Hour:
+        """The sum of two rows of one key."""
+        return self._replace(
+            quota=self.quota + other.quota,
+            refunded=self.refunded + other.refunded,
+            prompt_tokens=_sum(self.prompt_tokens, other.prompt_tokens),
+            completion_tokens=_sum(self.completion_tokens, other.completion_tokens),
+            requests=self.requests + other.requests,
+        )
+
+
+def _sum(one: int | None, other: int | None) -> int | None:
+    return None if one is None or other is None else one + other
+
+
+def merge(rows: Iterable[Hour]) -> list[Hour]:
+    """The rows with those of one key added up."""
+    found: dict[Any, Hour] = {}
+    for row in rows:
+        known = found.get(row.key)
+        found[row.key] = known.add(row) if known else row
+    return list(found.values())
 
 
 class Hours(NamedTuple):
@@ -63,18 +99,20 @@ def read_hours(
     *,
     span: int = HOUR,
     by_token: bool = False,
+    logs_alone: bool = False,
 ) -> Hours:
     """What was used from `start` to before `end`.
 
     Of the token, or of all the user's when it is None. Each row sums a `span` of seconds, the first
-    of which begins at `start`: fewer rows than hours where days are enough. Raises
+    of which begins at `start`: fewer rows than hours where days are enough. `logs_alone` leaves out
+    new-api's own sums of the days before its logs, which do not know all that logs do. Raises
     DatabaseUnavailable when it took too long, UnsupportedLogs when the logs are where we cannot
-    read.
+    read, BadParameter when spans are no whole hours and only hours are known.
     """
     period = _Period(start, max(start, 0), end, span, by_token)
     if service.attached:
-        return _from_gateway(service, user, token, period)
-    return Hours(_from_our_hours(service.database, user, token, period), 0)
+        return _from_gateway(service, user, token, period, logs_alone)
+    return Hours(_from_our_tables(service.database, user, token, period), 0)
 
 
 def hours_of_user(database: Database, user_id: int, start: int, end: int) -> list[Hour]:
@@ -92,25 +130,31 @@ class _Period(NamedTuple):
     span: int
     by_token: bool
 
-    def rows(self, found: Iterable[Sequence[Any]]) -> list[Hour]:
-        """Of rows of number of the span, token, model and sums."""
-        return [
-            Hour(
-                self.origin + int(number) * self.span,
-                _text(token) if isinstance(token, bytes | str) else token,
-                model or "",
-                int(quota),
-                int(refunded),
-                None if prompt is None else int(prompt),
-                None if completion is None else int(completion),
-                int(requests),
-            )
-            for number, token, model, quota, refunded, prompt, completion, requests in found
-        ]
+    def has_whole_hours(self) -> bool:
+        return all(second % HOUR == 0 for second in (self.origin, self.end, self.span))
 
-
-def _text(name: bytes | str) -> str:
-    return name.decode(errors="replace") if isinstance(name, bytes) else name
+    def row(
+        self,
+        number: Any,
+        token: Any,
+        model: str | None,
+        quota: Any,
+        refunded: Any,
+        prompt: Any,
+        completion: Any,
+        requests: Any,
+    ) -> Hour:
+        """A row as the database gives it, with the number of the span; MySQL sums to Decimals."""
+        return Hour(
+            self.origin + int(number) * self.span,
+            token.decode(errors="replace") if isinstance(token, bytes) else token,
+            model or "",
+            int(quota),
+            int(refunded),
+            None if prompt is None else int(prompt),
+            None if completion is None else int(completion),
+            int(requests),
+        )
 
 
 class _Owner(NamedTuple):
@@ -120,74 +164,57 @@ class _Owner(NamedTuple):
     values: tuple[Any, ...]
 
 
-def _from_our_hours(
+def _from_our_tables(
     database: Database, user: UserRow, token: TokenRow | None, period: _Period
 ) -> list[Hour]:
-    """Our hours are net of refunds, which our logs tell apart."""
+    """From our hours; from our logs, where they are whole, what hours cannot tell."""
     owner, id = (QuotaData.user_id, user.id) if token is None else (QuotaData.token_id, token.id)
-    asked = (period.origin, period.span, id, period.start, period.end)
-    hours = database.fetch(_sums_query(owner, period.by_token), *asked, heavy=True)
-    owner, id = (Log.user_id, user.id) if token is None else (Log.token_id, token.id)
-    asked = (period.origin, period.span, id, period.start, period.end)
-    refunds = database.fetch(_refunds_query(owner, period.by_token), *asked, heavy=True)
-    return period.rows([*hours, *refunds])
+    if period.has_whole_hours():
+        return _from_sums(database, owner, id, period)
+    low, high = period.start - period.start % HOUR, period.end + -period.end % HOUR
+    whole = _Period(low, low, high, high - low, by_token=False)
+    # Read before the logs, so that a use that is recorded meanwhile makes these no less whole.
+    known = _from_sums(database, owner, id, whole)
+    oldest = oldest_row(database)
+    rows = _from_all_logs(database, user, token, period, oldest)
+    logged = list(rows)
+    for edge in ((low, period.start), (period.end, high)):
+        hour = whole._replace(start=edge[0], end=edge[1])
+        logged += _from_all_logs(database, user, token, hour, oldest)
+    if any(
+        sum(counted(hour) for hour in logged) < sum(counted(hour) for hour in known)
+        for counted in (attrgetter("requests"), attrgetter("refunded"))
+    ):
+        # Operators may delete what was used from our logs (docs/performance.md).
+        raise _only_hours_known()
+    return rows
 
 
-@cache
-def _sums_query(owner: Field[Any], by_token: bool) -> QueryBuilder:
-    """The query for rows of `quota_data`, ours or new-api's."""
-
-    def build(columns: TableColumns) -> Node:
-        model_name: Node = QuotaData.model_name
-        if not columns.columns[SCHEMA_TABLE]:
-            # A gateway's collation may take GPT-4o for gpt-4o; that of our own tables does not.
-            model_name = columns.dialect.case_sensitive(fn.COALESCE(model_name, ""))
-        rows = QuotaData.select(
-            columns.dialect.span_of(QuotaData.created_at),
-            QuotaData.token_id if by_token else SQL("NULL"),
-            model_name,
-            fn.SUM(QuotaData.quota),
-            SQL("0"),
-            SQL("NULL"),
-            SQL("NULL"),
-            fn.SUM(QuotaData.count),
-        )
-        return _within(rows, (owner,), QuotaData.created_at, by_token)
-
-    return build
+def _only_hours_known() -> BadParameter:
+    return BadParameter(
+        "timezone",
+        "该时区与 UTC 相差不是整小时，而该时段的日志已不全，只有按小时的记录",
+        "not a whole number of hours off UTC, and of a part of these days only hours are known",
+    )
 
 
-@cache
-def _refunds_query(owner: Field[Any], by_token: bool) -> QueryBuilder:
-    """The query for the refunds in our own logs, whose hours are net of them."""
+def _from_sums(database: Database, owner: Field[Any], id: int, period: _Period) -> list[Hour]:
+    """Rows of `quota_data`, ours or new-api's.
 
-    def build(columns: TableColumns) -> Node:
-        rows = Log.select(
-            columns.dialect.span_of(Log.created_at),
-            Log.token_id if by_token else SQL("NULL"),
-            Log.model_name,
-            SQL("0"),
-            fn.SUM(Log.quota),
-            SQL("NULL"),
-            SQL("NULL"),
-            SQL("0"),
-        ).where(Log.type == LOG_REFUND)
-        return _within(rows, (owner,), Log.created_at, by_token)
-
-    return build
-
-
-def _within(
-    rows: Select, owner: Iterable[Field[Any]], created_at: Field[Any], by_token: bool
-) -> Select:
-    """The rows of an owner and a period, grouped by their first three columns."""
-    inside = (created_at >= PLACEHOLDER, created_at < PLACEHOLDER)
-    rows = rows.where(*(field == PLACEHOLDER for field in owner), *inside)
-    return rows.group_by(SQL("1"), SQL("3"), *([SQL("2")] if by_token else []))
+    new-api's did not tell tokens apart before July 2026; the id of older rows is 0.
+    """
+    by_token = period.by_token and database.table_columns().has("quota_data", "token_id")
+    values = (period.origin, period.span, id, period.start, period.end)
+    rows = database.fetch(sums_query(owner, by_token), *values, heavy=True)
+    return [period.row(*row) for row in rows]
 
 
 def _from_gateway(
-    service: Service, user: UserRow, token: TokenRow | None, period: _Period
+    service: Service,
+    user: UserRow,
+    token: TokenRow | None,
+    period: _Period,
+    logs_alone: bool,
 ) -> Hours:
     """From the logs; an account's days before them from new-api's own hours, if it kept them."""
     database = service.log_database
@@ -202,21 +229,23 @@ def _from_gateway(
         known_since = logs_since(service, oldest, user, token)
     rows: list[Hour] = []
     in_logs = period
-    if known_since > period.start and token is None and (kept := _hours_kept_since(service)):
+    has_hours = token is None and not logs_alone and known_since > period.start
+    if has_hours and (kept := _hours_kept_since(service)):
         # The hour in which the logs begin is whole in the hours alone.
         hours_end = known_since + -known_since % HOUR
         if kept < hours_end:
+            if not period.has_whole_hours():
+                raise _only_hours_known()
             before_logs = period._replace(end=min(period.end, hours_end))
-            rows = _from_gateway_hours(service.database, user, before_logs)
+            rows = _from_sums(service.database, QuotaData.user_id, user.id, before_logs)
             known_since = kept
             in_logs = period._replace(start=max(period.start, hours_end))
             if remembered is not None:
                 remembered = _remembered(service, user, token, in_logs, oldest)
     if remembered is not None:
         rows += remembered.rows
-    elif oldest is not None and in_logs.start < period.end and oldest.created_at < period.end:
-        owner = _owner_in_logs(database, user, token)
-        rows += _from_logs(database, owner, in_logs, _is_short(database, in_logs, oldest))
+    else:
+        rows += _from_all_logs(database, user, token, in_logs, oldest)
     return Hours(rows, known_since if known_since > period.start else 0)
 
 
@@ -253,20 +282,27 @@ def _hours_kept_since(service: Service) -> int | None:
     """The first hour in new-api's own sums; None when it keeps none."""
     if not service.database.table_columns().columns["quota_data"]:
         return None
-    ((first,),) = service.database.fetch(_first_hour, heavy=True)
+    ((first,),) = service.database.fetch(first_hour, heavy=True)
     return None if first is None else int(first)
 
 
-def _first_hour(columns: TableColumns) -> Node:
-    return QuotaData.select(fn.MIN(QuotaData.created_at))
-
-
-def _from_gateway_hours(database: Database, user: UserRow, period: _Period) -> list[Hour]:
-    """new-api's own sums. Those of before July 2026 do not tell tokens apart: 0 is any token."""
-    by_token = period.by_token and database.table_columns().has("quota_data", "token_id")
-    query = _sums_query(QuotaData.user_id, by_token)
-    asked = (period.origin, period.span, user.id, period.start, period.end)
-    return period.rows(database.fetch(query, *asked, heavy=True))
+def _from_all_logs(
+    database: Database,
+    user: UserRow,
+    token: TokenRow | None,
+    period: _Period,
+    oldest: LogRow | None,
+) -> list[Hour]:
+    """Rows of the logs, whose oldest is `oldest`."""
+    if oldest is None or oldest.created_at >= period.end or period.start >= period.end:
+        return []
+    ((last,),) = database.fetch(last_log, heavy=True)
+    if last is None or last < period.start:
+        return []
+    owner = _owner_in_logs(database, user, token)
+    asked = min(period.end, last) - max(period.start, oldest.created_at)
+    is_short = asked < _FULL_SCAN_SHARE * (last - oldest.created_at)
+    return _from_logs(database, owner, period, is_short)
 
 
 def _owner_in_logs(database: Database, user: UserRow, token: TokenRow | None) -> _Owner:
@@ -280,77 +316,21 @@ def _owner_in_logs(database: Database, user: UserRow, token: TokenRow | None) ->
     return _Owner((Log.user_id, Log.token_name), (user.id, token.name or ""))
 
 
-def _is_short(database: Database, period: _Period, oldest: LogRow) -> bool:
-    """Whether a period has so small a share of the logs that finding its ids first is worth it."""
-    ((last,),) = database.fetch(_last_log, heavy=True)
-    last = last or oldest.created_at
-    asked = min(period.end, last) - max(period.start, oldest.created_at)
-    return bool(asked < _FULL_SCAN_SHARE * (last - oldest.created_at))
-
-
 def _from_logs(database: Database, owner: _Owner, period: _Period, is_short: bool) -> list[Hour]:
+    """Rows of the logs; of a short period, found by their ids."""
     values = (period.origin, period.span, *owner.values, period.start, period.end)
     # A name is compared twice.
     values += owner.values[1:]
     if is_short:
         # Exact bounds: gateways write rows late, so that estimated ids would miss some.
-        ((low, high),) = database.fetch(_log_id_range, period.start, period.end, heavy=True)
+        ((low, high),) = database.fetch(log_id_range, period.start, period.end, heavy=True)
         if low is None:
             return []
         values += (low, high)
-    query = _log_query(owner.columns, period.by_token, is_short)
-    return period.rows(database.fetch(query, *values, heavy=True))
-
-
-def _last_log(columns: TableColumns) -> Node:
-    return Log.select(fn.MAX(Log.created_at))
-
-
-def _log_id_range(columns: TableColumns) -> Node:
-    inside = (Log.created_at >= PLACEHOLDER, Log.created_at < PLACEHOLDER)
-    return Log.select(fn.MIN(Log.id), fn.MAX(Log.id)).where(*inside)
-
-
-@cache
-def _log_query(owner: tuple[Field[Any], ...], by_token: bool, bounded: bool) -> QueryBuilder:
-    """The query for rows whose `owner` columns have given values, and for ids between two."""
-
-    def build(columns: TableColumns) -> Node:
-        dialect, has_ids = columns.dialect, columns.has("logs", "token_id")
-        # Only new-api, whose logs name the token, writes refunds.
-        types = (LOG_CONSUME, LOG_REFUND) if has_ids else (LOG_CONSUME,)
-        token: Node = SQL("NULL")
-        if by_token and has_ids:
-            token = fn.COALESCE(Log.token_id, 0)
-        elif by_token:
-            token = dialect.space_sensitive(fn.COALESCE(Log.token_name, ""))
-        quota = fn.COALESCE(Log.quota, 0)
-        is_refund = Log.type == LOG_REFUND
-
-        def net(counted: Any) -> Node:
-            return fn.SUM(Case(None, ((is_refund, 0 - counted),), counted))
-
-        def tokens(field: Field[Any]) -> Node:
-            if not columns.has("logs", field.column_name):
-                return SQL("NULL")
-            return net(fn.COALESCE(field, 0))
-
-        rows: Select = Log.select(
-            dialect.span_of(Log.created_at),
-            token,
-            dialect.case_sensitive(fn.COALESCE(Log.model_name, "")),
-            net(quota),
-            fn.SUM(Case(None, ((is_refund, quota),), 0)),
-            tokens(Log.prompt_tokens),
-            tokens(Log.completion_tokens),
-            fn.SUM(Case(None, ((is_refund, 0),), 1)),
-        ).where(Log.type.in_(types))
-        rows = _within(rows, owner, Log.created_at, by_token)
-        if len(owner) > 1:
-            # Compared twice: the first comparison uses the index, this one is exact on MySQL too.
-            rows = rows.where(dialect.space_sensitive(Log.token_name) == PLACEHOLDER)
-        if bounded:
-            rows = rows.where(Log.id >= PLACEHOLDER, Log.id <= PLACEHOLDER)
-        return rows
-
-    return build
+    query = logs_query(owner.columns, period.by_token, is_short)
+    rows = []
+    for number, token, model, type, *sums in database.fetch(query, *values, heavy=True):
+        quota, prompt, completion, count = sums
+        row = period.row(number, token, model, quota, 0, prompt, completion, count)
+        rows.append(row.as_refund() if type == LOG_REFUND else row)
+    return merge(rows)

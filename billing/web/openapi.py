@@ -12,7 +12,9 @@ from flask import Blueprint
 from marshmallow import Schema, fields
 
 from billing.version import VERSION
+from billing.web.page_params import COMPLETIONS, COSTS, PageRules
 from billing.web.schemas import (
+    CompletionsPageSchema,
     CostPageSchema,
     CreditSummarySchema,
     DailyUsageSchema,
@@ -25,7 +27,14 @@ from billing.web.schemas import (
 openapi = Blueprint("openapi", __name__)
 
 #: Keys that a body may lack; all others are required.
-_OPTIONAL_KEYS = {"code", "param", "logs_since", "total_usage_counted"}
+_OPTIONAL_KEYS = {
+    "code",
+    "param",
+    "logs_since",
+    "total_usage_counted",
+    "api_key_id",
+    "api_key_name",
+}
 
 _TYPES = {str: "string", bool: "boolean", type(None): "null"}
 
@@ -62,20 +71,38 @@ _USER = {
     "schema": {"type": "string"},
 }
 
+_ZONE = _query(
+    "timezone",
+    "An IANA name: days begin at that zone's midnight. On `usage` only with daily costs.",
+    default="UTC",
+)
+
 _DAYS = [
     _query("include", "`daily_costs` adds `daily_costs` and `period_usage`; all else is ignored."),
     _query("start_date", "The first day, YYYY-MM-DD; looked at only with `include=daily_costs`."),
     _query("end_date", "The day after the last; looked at only with `include=daily_costs`."),
+    _ZONE,
 ]
 
-_PAGES = [
-    _query("start_time", "Unix seconds.", type="integer", minimum=0, required=True),
-    _query("end_time", "Unix seconds, after `start_time`; now when absent.", type="integer"),
-    _query("limit", "Days to a page.", type="integer", minimum=1, maximum=180, default=7),
-    _query("page", "A `next_page` of the same query.", type="integer"),
-    _query("bucket_width", "Days alone.", enum=["1d"]),
-    _query("group_by", "`line_item` tells models apart.", enum=["line_item"]),
-]
+
+def _pages(rules: PageRules) -> list[dict[str, Any]]:
+    """The parameters of one of OpenAI's routes."""
+    groups = [rules.model_group, "api_key_id"]
+    most = max(width.most for width in rules.widths.values())
+    own = "; only what is the caller's own is found."
+    return [
+        _query("start_time", "Unix seconds.", type="integer", minimum=0, required=True),
+        _query("end_time", "Unix seconds, after `start_time`; now when absent.", type="integer"),
+        _query("limit", "Buckets to a page.", type="integer", minimum=1, maximum=most),
+        _query("page", "A `next_page` of the same query.", type="integer"),
+        _query("bucket_width", "Days, or UTC hours.", enum=list(rules.widths)),
+        _query("group_by", "What results are told apart by; repeated for both.", enum=groups),
+        _query(rules.model_filter, "A model's name, repeated for several."),
+        _query("api_key_ids", "A token's id, repeated for several" + own),
+        _query("user_ids", "A user's id" + own),
+        _query("project_ids", "There are no projects: finds nothing."),
+        _ZONE,
+    ]
 
 
 class Route(NamedTuple):
@@ -114,7 +141,14 @@ def _routes() -> Iterator[Route]:
         "/v1/organization/costs",
         "OpenAI's costs of today, by day",
         [CostPageSchema],
-        _PAGES,
+        _pages(COSTS),
+        _BAD | figures | _NO_LOGS,
+    )
+    yield Route(
+        "/v1/organization/usage/completions",
+        "OpenAI's usage of today: tokens and requests, by day or hour",
+        [CompletionsPageSchema],
+        _pages(COMPLETIONS),
         _BAD | figures | _NO_LOGS,
     )
     yield Route("/healthz", "The process is up", [StatusSchema])

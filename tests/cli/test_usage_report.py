@@ -22,31 +22,45 @@ def spent(billing: Billing) -> Billing:
     billing.user()
     for _ in range(2):
         billing.token("alice", "--usd", "100")
-    for token, model, usd, at in [
-        ("1", "gpt-4o", "15", 0),
-        ("1", "=cmd|'/c calc'!A0", "10", 0),
-        ("1", "gpt-4o", "2.5", 3 * DAY),
-        ("2", "o4-mini", "1", 0),
-        ("2", "o4-mini", "1", 7 * DAY),
+    for token, model, usd, at, tokens in [
+        ("1", "gpt-4o", "15", 0, ["--prompt-tokens", "1000", "--completion-tokens", "30"]),
+        ("1", "=cmd|'/c calc'!A0", "10", 0, ["--prompt-tokens", "20"]),
+        ("1", "gpt-4o", "2.5", 3 * DAY, []),
+        ("2", "o4-mini", "1", 0, []),
+        ("2", "o4-mini", "1", 7 * DAY, []),
     ]:
-        used = ["--model", model, "--usd", usd, "--at", str(START + at)]
+        used = ["--model", model, "--usd", usd, "--at", str(START + at), *tokens]
         billing.run("usage", "record", token, *used)
     return billing
 
 
 def test_a_users_days_are_a_table_with_bars(spent: Billing) -> None:
     assert spent.run("usage", "show", "alice", *RANGE).splitlines() == [
-        "day         cost (USD)",
-        "2026-11-01  26.000000   ████████████████████████",
-        "2026-11-04  2.500000    ██",
+        "day         cost (USD)  prompt tokens  completion tokens  requests",
+        "2026-11-01  26.000000   1020           30                 3         " + 24 * "█",
+        "2026-11-04  2.500000    0              0                  1         ██",
         "total: 28.500000 USD",
     ]
 
 
 def test_a_tokens_models_come_by_cost(spent: Billing) -> None:
     assert spent.json("usage", "show", "--token", "1", "--by", "model", *RANGE) == [
-        {"model": "gpt-4o", "cost": 17.5, "quota": 8750000},
-        {"model": "=cmd|'/c calc'!A0", "cost": 10.0, "quota": 5000000},
+        {
+            "model": "gpt-4o",
+            "cost": 17.5,
+            "quota": 8750000,
+            "prompt_tokens": 1000,
+            "completion_tokens": 30,
+            "requests": 2,
+        },
+        {
+            "model": "=cmd|'/c calc'!A0",
+            "cost": 10.0,
+            "quota": 5000000,
+            "prompt_tokens": 20,
+            "completion_tokens": 0,
+            "requests": 1,
+        },
     ]
 
 
@@ -56,10 +70,10 @@ def test_csv_is_for_spreadsheets_and_holds_no_formula(spent: Billing) -> None:
     result = spent.app.test_cli_runner().invoke(args=arguments)
 
     assert result.stdout_bytes.decode() == (
-        "\ufeffmodel,cost,quota\r\n"
-        "gpt-4o,17.5,8750000\r\n"
-        "'=cmd|'/c calc'!A0,10.0,5000000\r\n"
-        "o4-mini,1.0,500000\r\n"
+        "\ufeffmodel,cost,quota,prompt_tokens,completion_tokens,requests\r\n"
+        "gpt-4o,17.5,8750000,1000,30,2\r\n"
+        "'=cmd|'/c calc'!A0,10.0,5000000,20,0,1\r\n"
+        "o4-mini,1.0,500000,0,0,1\r\n"
     )
 
 
@@ -93,7 +107,16 @@ def test_a_gateways_use_is_shown_as_well(gateway: Gateway) -> None:
     by_user = runner.invoke(args=["usage", "show", "bob", "--json", *RANGE])
     by_token = runner.invoke(args=["usage", "show", "--token", "2", "--json", *RANGE])
 
-    assert json.loads(by_user.stdout) == [{"day": "2026-11-01", "cost": 1.0, "quota": 500000}]
+    assert json.loads(by_user.stdout) == [
+        {
+            "day": "2026-11-01",
+            "cost": 1.0,
+            "quota": 500000,
+            "prompt_tokens": 0,
+            "completion_tokens": 0,
+            "requests": 1,
+        }
+    ]
     assert by_token.stdout == by_user.stdout
 
 
@@ -133,4 +156,13 @@ def test_a_tokens_use_is_its_own_whatever_the_endpoints_show(spent: Billing) -> 
         args=["usage", "show", "--token", "2", "--by", "model", "--json", *RANGE]
     )
 
-    assert json.loads(result.stdout) == [{"model": "o4-mini", "cost": 1.0, "quota": 500000}]
+    assert json.loads(result.stdout) == [
+        {
+            "model": "o4-mini",
+            "cost": 1.0,
+            "quota": 500000,
+            "prompt_tokens": 0,
+            "completion_tokens": 0,
+            "requests": 1,
+        }
+    ]

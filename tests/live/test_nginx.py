@@ -163,6 +163,7 @@ def test_all_but_the_billing_paths_goes_to_the_gateway(
                 USAGE,
                 "/dashboard/billing/credit_grants",
                 "/v1/organization/costs?start_time=1793491200",
+                "/v1/organization/usage/completions?start_time=1793491200",
                 "/healthz",
             )
         ]
@@ -178,7 +179,7 @@ def test_all_but_the_billing_paths_goes_to_the_gateway(
     finally:
         nginx.close()
 
-    assert ours == [200] * 5
+    assert ours == [200] * 6
     assert theirs == {path: [path, "127.0.0.1", "127.0.0.1", 0] for path in theirs}
     assert arrived == ["/v1/chat/completions", "127.0.0.1", "127.0.0.1", 1_000_000]
 
@@ -252,6 +253,7 @@ def test_a_client_in_a_hurry_is_told_to_wait(
         "/dashboard//billing/usage/?start_date=2026-11-01&end_date=2026-11-02&include=daily_costs",
         "/v1/organization/costs?start_time=1793491200",
         "//v1//organization/costs/?start_time=1793491200",
+        "/v1/organization/usage/completions?start_time=1793491200",
         *(
             f"{USAGE}?{include}&start_date=2026-11-01&end_date=2026-11-02"
             for include in (

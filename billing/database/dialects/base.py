@@ -246,6 +246,11 @@ class Dialect(peewee.Database):
 
     # Tables and files.
 
+    @staticmethod
+    def drop_index_sql(table: str, name: str) -> str:
+        """The statement that drops an index; both names are ours."""
+        return f"DROP INDEX {name}"
+
     def write_transaction(self) -> AbstractContextManager[Any]:
         """A transaction that may read first and write later without losing its turn."""
         return self.atomic(*self.BEGIN_MODE)

@@ -311,6 +311,10 @@ class MySQL(Dialect, peewee.MySQLDatabase):
         added = {field: field + peewee.fn.VALUES(field) for field in sums}
         model.insert_many(rows).on_conflict(update=added).execute(self)
 
+    @staticmethod
+    def drop_index_sql(table: str, name: str) -> str:
+        return f"DROP INDEX {name} ON {table}"
+
     @contextmanager
     def exclusive_lock(self) -> Iterator[None]:
         # Lock names are the whole server's, and have up to 64 characters.
