@@ -20,7 +20,7 @@ unit: .venv/dev ## the tests that need no server and no more than a moment
 	@.venv/bin/pytest -n auto -m "not server and not stress"
 
 test: .venv/dev ## install what the tests need, and run them all
-	@./tests/install-servers && .venv/bin/pytest
+	@./tests/install-servers && .venv/bin/pytest -n 2 --dist worksteal
 
 coverage: .venv/dev ## all tests, and which branches of billing/ they took
 	@./tests/install-servers && .venv/bin/pytest --cov --cov-report=term-missing:skip-covered

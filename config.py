@@ -438,6 +438,14 @@ class Settings:
         "seconds from 0.1 to 60",
         "What one request may spend on the database, its retry included.",
     )
+    heavy_reads: int = variable(
+        integer(1, 64),
+        "2",
+        "a whole number from 1 to 64",
+        "How many reads that may take long (daily costs, credit grants) a worker makes at once. As "
+        "many more wait, and others are refused with 503: keep it below half of the threads. "
+        "It changes nothing in workers of one thread.",
+    )
     quota_per_unit: Fraction = variable(
         positive_number, "500000", "a number above 0", "Quota units that make one US dollar."
     )
@@ -534,6 +542,13 @@ class Settings:
     )
     web_concurrency: int = variable(
         integer(1, 256), "2", "a whole number from 1 to 256", "Worker processes of gunicorn."
+    )
+    web_threads: int = variable(
+        integer(1, 64),
+        "8",
+        "a whole number from 1 to 64",
+        "Threads of each, every one with a database connection of its own. With 1, without nginx "
+        "in front, two slow clients make everybody wait.",
     )
     #: Names of the variables that the environment sets.
     set_by_environment: frozenset[str] = frozenset()

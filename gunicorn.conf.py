@@ -23,6 +23,14 @@ settings = Settings.from_env()
 # A host that sets PORT (Heroku) routes to every address; without it only this machine may ask.
 bind = f"{'0.0.0.0' if 'PORT' in settings.set_by_environment else '127.0.0.1'}:{settings.port}"
 workers = settings.web_concurrency
+if settings.web_threads > 1:
+    threads = settings.web_threads
+    # By its path, as billing/logs.py below.
+    worker_class = runpy.run_path(str(Path(__file__).parent / "gunicorn_worker.py"))["Worker"]
+    # Below the usual limit of 1024 open files, which would end a worker.
+    worker_connections = 500
+    # One request a connection: idle ones hold no place, and no request waits behind another.
+    keepalive = 0
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 timeout = int(settings.database_timeout) + 30
 graceful_timeout = 30
@@ -66,9 +74,24 @@ else:
 if settings.metrics:
     # One for all workers, the same after a reload: this file is always read by the first process.
     folder = Path(worker_tmp_dir or tempfile.gettempdir()) / f"billing-metrics-{os.getpid()}"
+
+    def is_running(pid: int) -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        return True
+
     raw_env = [f"PROMETHEUS_MULTIPROC_DIR={folder}"]
 
     def on_starting(server: Any) -> None:
+        # A first process that was killed could not remove its own.
+        for left in folder.parent.glob("billing-metrics-*"):
+            pid = left.name.rpartition("-")[2]
+            if pid.isdecimal() and left.stat().st_uid == os.geteuid() and not is_running(int(pid)):
+                shutil.rmtree(left, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(mode=0o700)
 

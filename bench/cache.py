@@ -149,12 +149,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-", dir=file.parent) as name:
         folder = Path(name)
         env = {"BILLING_MODE": "attached", "DATABASE_URL": f"sqlite:///{file}"}
-        for number, beside in enumerate(
-            (beside_light_callers, lambda url: beside_writer(url, file))
-        ):
+        for number in range(2):
             cache = {"USAGE_CACHE": str(folder / f"usage-{number}.db")}
             with started(GTHREAD, "wsgi:app", 2, folder, **env, **cache) as server:
-                beside(server.url)
+                if number:
+                    beside_writer(server.url, file)
+                else:
+                    beside_light_callers(server.url)
         warm({**env, **cache})
 
 

@@ -52,7 +52,7 @@ class Stage:
 
     def _serve(self, command: list[str], app: str, workers: int = 2, **env: str) -> Server:
         server: Server = self._stack.enter_context(
-            started(command, app, workers, self._folder, **env)
+            started(command, app, workers, self._folder, **{"WEB_THREADS": "1", **env})
         )
         return server
 
@@ -87,6 +87,9 @@ class Stage:
             ours = self._ours(SYNC, database)
             yield flask, target(f"subscription, {database}, sync", ours)
             yield flask, target(f"usage, {database}, sync", ours, USAGE)
+            threads = self._ours(SYNC, database, WEB_THREADS="8")
+            synchronous = target(f"subscription, {database}, sync", ours)
+            yield synchronous, target(f"subscription, {database}, 8 threads", threads)
             if database == "SQLite":
                 yield flask, target("unknown token (401), SQLite, sync", ours, known=False)
         threaded = target("Flask, gthread", self._serve(GTHREAD, "bench.apps:flask"))

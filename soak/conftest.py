@@ -12,6 +12,7 @@ from tests.conftest import (  # noqa: F401
     gunicorn,
     mariadb,
     newapi,
+    postgresql,
     pytest_collection_modifyitems,
     pytest_runtest_makereport,
     server_class,

@@ -180,6 +180,17 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A process of `-n` tells the first one which servers it ran."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["versions"] = sorted(VERSIONS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    VERSIONS.update(getattr(node, "workeroutput", {}).get("versions", []))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print which servers ran, as they name themselves."""
     for line in sorted(VERSIONS):

@@ -53,11 +53,13 @@ def credit_grants(
         return [_single_grant(service, f"token-{token_in_scope.id}", balance, expires_at)]
     if balance.unlimited:
         return [_single_grant(service, f"account-{user.id}", balance, expires_at)]
+    with service.heavy_reads():
+        credits = _credits(service, user)
     amount = service.display.amount
     return [
         Grant(id, amount(quota), amount(used or 0), effective_at, expires_at)
         for id, quota, used, effective_at, expires_at in _allocate(
-            _credits(service, user), balance, f"account-{user.id}"
+            credits, balance, f"account-{user.id}"
         )
     ]
 
@@ -92,7 +94,7 @@ def _credits(service: Service, user: UserRow) -> list[_Credit]:
     if not service.is_wallet_spendable(user, subscriptions):
         return sorted(credits, key=_age)
     if "used_user_id" in columns["redemptions"]:
-        rows = fetch(_redemptions, user.id, heavy=True)
+        rows = service.redemptions.find(user.id, lambda: fetch(_redemptions, user.id, heavy=True))
         credits += [_Credit(f"redemption-{id}", *row) for id, *row in rows]
     if columns["top_ups"]:
         quota_per_unit = service.settings.quota_per_unit

@@ -39,16 +39,17 @@ def daily_costs(
     Of the token, or of all the user's when it is None. `by_token` and `logs_alone` are
     `read_hours`', which see for what is raised.
     """
-    hours = read_hours(
-        service,
-        user,
-        token,
-        period.start,
-        period.end,
-        span=period.span,
-        by_token=by_token,
-        logs_alone=logs_alone,
-    )
+    with service.heavy_reads():
+        hours = read_hours(
+            service,
+            user,
+            token,
+            period.start,
+            period.end,
+            span=period.span,
+            by_token=by_token,
+            logs_alone=logs_alone,
+        )
     days = merge(hour._replace(start=period.start_of(hour.start)) for hour in hours.rows)
     days.sort(key=lambda cost: (cost.start, -cost.quota, cost.model, str(cost.token)))
     refunded = sum(cost.refunded for cost in days)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, current_app
 
 from billing.core.gateway_options import deciding_keys, settings_from_options
 from billing.core.gateways import UNKNOWN, Gateway, identify_gateway
+from billing.core.heavy_reads import HeavyReads
+from billing.core.remembered import Remembered
 from billing.core.usage_cache import UsageCache
 from billing.database.connection import Database
 from billing.database.queries import (
@@ -66,6 +69,7 @@ class Service:
         self._environment_settings = settings
         self._now = now
         self.attached = settings.billing_mode == "attached"
+        self._heavy_reads = HeavyReads(settings.heavy_reads)
         self.database = Database(
             settings.database_url,
             settings.database_timeout,
@@ -79,6 +83,8 @@ class Service:
         )
         #: Where the logs are: `database`, another one, or None when we cannot read it.
         self.log_database = self._open_log_database()
+        #: The codes that a user redeemed, by its id: gateways have no index that finds them.
+        self.redemptions: Remembered[list[tuple[Any, ...]]] = Remembered(60, 1000, now)
         #: What is remembered of an attached gateway's logs; None for nothing.
         self.usage_cache = self._open_usage_cache()
         self.queries = Queries(self.database)
@@ -113,6 +119,15 @@ class Service:
         if self.attached and self._now() > self._options_expire_at:
             self._refresh_options()
         self._thread.terms = self._published
+
+    @contextmanager
+    def heavy_reads(self) -> Iterator[None]:
+        """Reads that may take long, which few threads make at once; the others wait.
+
+        For half of what is left of the budget. Raises DatabaseUnavailable when it is not enough.
+        """
+        with self._heavy_reads.slot(self.database.seconds_left() / 2):
+            yield
 
     def _refresh_options(self) -> None:
         """One thread reads the options again; the others go on with the old.

@@ -86,6 +86,10 @@ class Database:
         self._thread.deadline = time.monotonic() + self.timeout
         self._thread.connect_seconds = 0.0
 
+    def seconds_left(self) -> float:
+        """What is left of this thread's budget."""
+        return self._thread.seconds_left()
+
     def fetch(
         self, build: QueryBuilder, *values: Any, heavy: bool = False
     ) -> list[tuple[Any, ...]]:

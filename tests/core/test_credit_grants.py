@@ -186,3 +186,26 @@ def test_nulls_in_a_gateways_tables_count_as_nothing(newapi: Gateway) -> None:
     _, totals = grants(client, bearer(KEY))
 
     assert totals == (1000, 400, 600)
+
+
+def test_redeemed_codes_are_remembered_for_a_minute(newapi: Gateway) -> None:
+    clock = [0.0]
+    user_id = newapi.user(quota=1500, used_quota=0)
+    newapi.token(user_id)
+    newapi.insert("redemptions", id=1, key="1", quota=1000, used_user_id=user_id, status=3)
+    client = newapi.client(lambda: clock[0], DISPLAY_UNIT="TOKENS", BILLING_SCOPE="account")
+    rest = f"account-{user_id}"
+    known = [(rest, 500, 0), ("redemption-1", 1000, 0)]
+    assert grants(client, bearer(KEY))[0] == known
+
+    newapi.insert("redemptions", id=2, key="2", quota=500, used_user_id=user_id, status=3)
+    newapi.execute("UPDATE users SET quota = 2500")
+    clock[0] = 59.0
+    remembered = grants(client, bearer(KEY))
+    clock[0] = 61.0
+    read_again = grants(client, bearer(KEY))
+
+    # What is not known yet is in the rest: the totals are those of now.
+    assert remembered[0] == [(rest, 1500, 0), ("redemption-1", 1000, 0)]
+    assert read_again[0] == [(rest, 1000, 0), ("redemption-1", 1000, 0), ("redemption-2", 500, 0)]
+    assert remembered[1] == read_again[1] == (2500, 0, 2500)

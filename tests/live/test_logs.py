@@ -96,9 +96,16 @@ def test_no_level_logs_a_path_that_is_none_of_ours(
 def test_a_worker_that_is_stopped_amid_a_request_logs_no_query(
     mariadb: MariaDB, gunicorn: Callable[..., Gunicorn]
 ) -> None:
-    """gunicorn ends a worker that hangs with SIGABRT, and logs the request that it was at."""
+    """gunicorn ends a worker that hangs with SIGABRT; a sync one logs the request it was at."""
     with mariadb.database() as url:
-        server = gunicorn({"DATABASE_URL": url, "WEB_CONCURRENCY": "1", "DATABASE_TIMEOUT": "30"})
+        server = gunicorn(
+            {
+                "DATABASE_URL": url,
+                "WEB_CONCURRENCY": "1",
+                "WEB_THREADS": "1",
+                "DATABASE_TIMEOUT": "30",
+            }
+        )
         (worker,) = server.workers()
 
         def wait_in_vain() -> None:

@@ -373,3 +373,75 @@ def test_clients_that_dribble_their_requests_starve_nobody(front: Front) -> None
 
 def front_answer(front: Front) -> Answer:
     return ask(front.nginx.url, USAGE, front.site.headers("example"))
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "zone", "burst", "rate"),
+    [
+        ("/healthz", "GET", "health:10m", 100, 20),
+        ("/readyz", "GET", "readiness:1m", 20, 5),
+        (USAGE, "OPTIONS", "preflights:10m", 100, 50),
+    ],
+)
+def test_every_path_of_ours_is_limited(
+    front: Front,
+    start_nginx: Callable[..., Nginx],
+    path: str,
+    method: str,
+    zone: str,
+    burst: int,
+    rate: int,
+) -> None:
+    name = zone.partition(":")[0]
+    nginx = start_nginx(
+        front.nginx.folder.parent / "gunicorn.sock",
+        {
+            f"zone={name} burst={burst} nodelay": f"zone={name} burst=1 nodelay",
+            f"zone={zone} rate={rate}r/s": f"zone={zone} rate=1r/m",
+        },
+    )
+
+    statuses = [ask(nginx.url, path, method=method).status for _ in range(4)]
+
+    assert [status < 300 for status in statuses] == [True, True, False, False]
+    assert statuses[2:] == [429, 429]
+
+
+def test_the_addresses_of_one_ipv6_network_are_one_client(
+    front: Front, start_nginx: Callable[..., Nginx]
+) -> None:
+    # nginx takes the address from a header here, as no machine has these.
+    real_ip = "set_real_ip_from 127.0.0.1; real_ip_header X-Test-Address; server_tokens off;"
+    nginx = start_nginx(
+        front.nginx.folder.parent / "gunicorn.sock",
+        {
+            "server_tokens off;": real_ip,
+            "rate=20r/s": "rate=1r/m",
+            "health burst=100 nodelay": "health nodelay",
+        },
+    )
+
+    def status(address: str) -> int:
+        return ask(nginx.url, "/healthz", {"X-Test-Address": address}).status
+
+    # The tenth byte is a line break in the second network.
+    addresses = ["2001:db8::1", "2001:db8::a:2", "2001:db8:0:1::1", "2001:db8:0:a0a::1"]
+    addresses += ["2001:db8:0:a0a:a0a::", "203.0.113.7", "203.0.113.8", "203.0.113.7"]
+    assert [status(address) for address in addresses] == [200, 429, 200, 200, 429, 200, 200, 429]
+    # A socket of both families sees IPv4 addresses so.
+    mapped = ["::ffff:203.0.113.9", "::ffff:203.0.113.10", "::ffff:203.0.113.8"]
+    assert [status(address) for address in mapped] == [200, 200, 429]
+
+
+def test_thousands_of_idle_connections_shut_nobody_out(
+    front: Front, start_nginx: Callable[..., Nginx]
+) -> None:
+    nginx = start_nginx(front.nginx.folder.parent / "gunicorn.sock")
+    with ExitStack() as stack:
+        for _ in range(4000):
+            idle = stack.enter_context(socket.create_connection(("127.0.0.1", nginx.port)))
+            idle.sendall(b"GET / HTTP/1.1\r\n")
+
+        statuses = [ask(nginx.url, "/healthz").status for _ in range(20)]
+
+    assert statuses == [200] * 20

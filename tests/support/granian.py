@@ -20,6 +20,8 @@ class Granian(Gunicorn):
             str(Path(sys.executable).with_name("granian")),
             *("--interface=wsgi", f"--blocking-threads={self.THREADS}"),
             f"--workers={self._workers}",
+            # Else the end of one worker would be the end of all.
+            "--respawn-failed-workers",
             # Else it would wait for a worker that hangs while it stops, for ever.
             "--workers-kill-timeout=10",
             *("--host=127.0.0.1", f"--port={self.port}"),

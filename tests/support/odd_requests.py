@@ -51,6 +51,7 @@ _ROUTES = [
     b"/v1/organization/usage/completions",
     b"/healthz",
     b"/readyz",
+    b"/v1/dashboard/billing/nothing",
 ]
 
 _TRICKS = [

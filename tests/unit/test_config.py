@@ -39,6 +39,8 @@ DEFAULTS: dict[str, Any] = {
     "RATE_LIMIT_STORAGE": "memory",
     "PORT": 8000,
     "WEB_CONCURRENCY": 2,
+    "WEB_THREADS": 8,
+    "HEAVY_READS": 2,
 }
 
 GOOD: list[tuple[str, str, Any]] = [
@@ -74,6 +76,8 @@ GOOD: list[tuple[str, str, Any]] = [
     ("RATE_LIMIT_STORAGE", "rediss://h", "rediss://h"),
     ("PORT", " 65535 ", 65535),
     ("WEB_CONCURRENCY", "256", 256),
+    ("WEB_THREADS", "64", 64),
+    ("HEAVY_READS", "1", 1),
 ]
 
 #: The rates are held to the same bad numbers; what each variable says that it accepts.
@@ -110,6 +114,8 @@ BAD: list[tuple[str, list[str], str]] = [
     ),
     ("PORT", [*WHOLE, "0", "65536"], "must be a port from 1 to 65535"),
     ("WEB_CONCURRENCY", [*WHOLE, "0", "257"], "must be a whole number from 1 to 256"),
+    ("WEB_THREADS", [*WHOLE, "0", "65"], "must be a whole number from 1 to 64"),
+    ("HEAVY_READS", [*WHOLE, "0", "65"], "must be a whole number from 1 to 64"),
 ]
 
 URL_LINE = (

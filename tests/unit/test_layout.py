@@ -20,7 +20,9 @@ ROOT_MODULES = {"errors", "quota", "parsing", "logs", "version"}
 LAZY_IMPORTS = {"": {"create_app"}, "database.dialects": {"dialect_for"}}
 
 SOURCES = sorted(ROOT.joinpath("billing").rglob("*.py"))
-START_UP = [ROOT / "config.py", ROOT / "wsgi.py", ROOT / "gunicorn.conf.py"]
+START_UP = [
+    ROOT / name for name in ("config.py", "wsgi.py", "gunicorn.conf.py", "gunicorn_worker.py")
+]
 
 
 def module(path: Path) -> str:
