@@ -49,6 +49,7 @@ def daily_costs(
             span=period.span,
             by_token=by_token,
             logs_alone=logs_alone,
+            bounds=period.bounds,
         )
     days = merge(hour._replace(start=period.start_of(hour.start)) for hour in hours.rows)
     days.sort(key=lambda cost: (cost.start, -cost.quota, cost.model, str(cost.token)))

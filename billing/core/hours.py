@@ -19,6 +19,7 @@ from billing.core.service import Service
 from billing.database.connection import Database
 from billing.database.models import LOG_REFUND, Log, QuotaData
 from billing.database.queries import TokenRow, UserRow
+from billing.database.usage_file import Spans
 from billing.errors import BadParameter, DatabaseMisconfigured, UnsupportedLogs
 
 #: Above this share of the table, finding a range's ids first costs more than it saves.
@@ -100,16 +101,18 @@ def read_hours(
     span: int = HOUR,
     by_token: bool = False,
     logs_alone: bool = False,
+    bounds: tuple[int, ...] = (),
 ) -> Hours:
     """What was used from `start` to before `end`.
 
     Of the token, or of all the user's when it is None. Each row sums a `span` of seconds, the first
     of which begins at `start`: fewer rows than hours where days are enough. `logs_alone` leaves out
-    new-api's own sums of the days before its logs, which do not know all that logs do. Raises
+    new-api's own sums of the days before its logs, which do not know all that logs do. Rows may
+    also sum what is between two `bounds`, which are multiples of `span` apart. Raises
     DatabaseUnavailable when it took too long, UnsupportedLogs when the logs are where we cannot
     read, BadParameter when spans are no whole hours and only hours are known.
     """
-    period = _Period(start, max(start, 0), end, span, by_token)
+    period = _Period(start, max(start, 0), end, span, by_token, bounds)
     if service.attached:
         return _from_gateway(service, user, token, period, logs_alone)
     return Hours(_from_our_tables(service.database, user, token, period), 0)
@@ -129,6 +132,7 @@ class _Period(NamedTuple):
     end: int
     span: int
     by_token: bool
+    bounds: tuple[int, ...] = ()
 
     def has_whole_hours(self) -> bool:
         return all(second % HOUR == 0 for second in (self.origin, self.end, self.span))
@@ -266,7 +270,8 @@ def _remembered(
     cache, database = service.usage_cache, service.log_database
     if cache is None or database is None or period.end <= period.start:
         return None
-    found = cache.read(user.id, period.origin, period.span, period.start, period.end, oldest)
+    spans = Spans(period.origin, period.span, period.start, period.end, period.bounds)
+    found = cache.read(user.id, spans, oldest)
     if found is None:
         return None
     rows = [Hour(*cell) for cell in found.cells]

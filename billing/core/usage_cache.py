@@ -87,18 +87,16 @@ class UsageCache:
         self.file, self.database, self.now, self.width = file, database, clock, width
         self._warned_at = float("-inf")
 
-    def read(
-        self, user_id: int, origin: int, span: int, start: int, end: int, oldest: LogRow | None
-    ) -> Remembered | None:
-        """What a user used from `start` to before `end`; None to read the logs without us.
+    def read(self, user_id: int, spans: Spans, oldest: LogRow | None) -> Remembered | None:
+        """What a user used in each of the spans; None to read the logs without us.
 
-        By spans of so many seconds, counted from `origin`. `oldest` is the oldest row of the logs.
-        Raises UsageIncomplete while more must be read than one request may, and DatabaseError.
+        `oldest` is the oldest row of the logs. Raises UsageIncomplete while more must be read than
+        one request may, and DatabaseError.
         """
-        if any(time % CELL_SECONDS for time in (origin, span, start, end)):
+        if any(time % CELL_SECONDS for time in (*spans[:4], *spans.bounds)):
             return None
         try:
-            return self._read(user_id, Spans(origin, span, start, end), oldest)
+            return self._read(user_id, spans, oldest)
         except UsageFileError as error:
             if time.monotonic() > self._warned_at + _WARNING_SECONDS:
                 self._warned_at = time.monotonic()

@@ -11,8 +11,10 @@ import json
 import os
 import sqlite3
 import threading
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,8 +85,8 @@ SELECT (time - ?) / ?, token, model, SUM(quota), SUM(refunded), SUM(prompt_token
 FROM cells WHERE fill = ? AND time >= ? AND time < ? GROUP BY 1, 2, 3
 """
 
-#: Sums of shorter spans are not kept: their cells are few, or asked for once.
-_SHORTEST_KEPT = 20 * 3600
+#: A day is not shorter, whatever its zone's clocks do.
+_SHORTEST_DAY = 20 * 3600
 
 
 class UsageFileError(Exception):
@@ -105,21 +107,34 @@ class Cell(NamedTuple):
 
 
 class Spans(NamedTuple):
-    """From `start` to before `end`, in spans of `length` seconds that are counted from `origin`."""
+    """From `start` to before `end`, in spans of `length` seconds that are counted from `origin`.
+
+    Or in days, which begin at `bounds`, the last of which is where the last day ends.
+    """
 
     origin: int
     length: int
     start: int
     end: int
+    bounds: tuple[int, ...] = ()
 
     def begin_of(self, time: int) -> int:
         """Where the span begins that a time is in."""
+        if self.bounds:
+            return self.bounds[bisect_right(self.bounds, time) - 1]
         return time - (time - self.origin) % self.length
+
+    def are_days(self) -> bool:
+        """Whether sums of each are worth keeping: those of short spans have few cells."""
+        shortest = min((end - start for start, end in pairwise(self.bounds)), default=self.length)
+        return shortest >= _SHORTEST_DAY
 
     def periods(self) -> list[tuple[int, int]]:
         """Each span's part of the whole."""
-        begins = range(self.begin_of(self.start), self.end, self.length)
-        return [(max(t, self.start), min(t + self.length, self.end)) for t in begins]
+        begins = range(self.begin_of(self.start), self.end + self.length, self.length)
+        parts = pairwise(self.bounds or begins)
+        clipped = ((max(begin, self.start), min(end, self.end)) for begin, end in parts)
+        return [(begin, end) for begin, end in clipped if begin < end]
 
 
 class Mark(NamedTuple):
@@ -257,7 +272,7 @@ class UsageFile:
             if row is None:
                 return None
             fill = Fill(*row)
-            if spans.length < _SHORTEST_KEPT:
+            if not spans.are_days():
                 values = (spans.origin, spans.length, fill.id, spans.start, spans.end)
                 found = connection.execute(_SUM_SPANS, values)
                 return fill, [

@@ -166,3 +166,48 @@ def test_a_tokens_use_is_its_own_whatever_the_endpoints_show(spent: Billing) -> 
             "requests": 1,
         }
     ]
+
+
+def test_days_are_those_of_the_zone_and_so_are_dates(sqlite_billing: Billing) -> None:
+    sqlite_billing.user()
+    sqlite_billing.token()
+    # Seconds of 2026-11-01 in Shanghai, which ends at 16:00 UTC.
+    for at in (START - 8 * 3600 - 1, START - 8 * 3600, START + 16 * 3600 - 1, START + 16 * 3600):
+        used = ["--model", "m", "--quota", "500000", "--at", str(at)]
+        sqlite_billing.run("usage", "record", "1", *used)
+    days = ["--from", "2026-11-01", "--to", "2026-11-02"]
+
+    found = sqlite_billing.json("usage", "show", "alice", "--timezone", "Asia/Shanghai", *days)
+
+    assert [(row["day"], row["cost"]) for row in found] == [("2026-11-01", 2.0)]
+
+
+def test_tokens_that_are_not_known_are_empty_cells(sqlite_billing: Billing) -> None:
+    sqlite_billing.user()
+    sqlite_billing.token()
+    used = ["--model", "m", "--quota", "500000", "--at", str(START)]
+    sqlite_billing.run("usage", "record", "1", *used)
+    sqlite_billing.execute("UPDATE quota_data SET prompt_tokens = NULL")
+
+    shown = sqlite_billing.run("usage", "show", "alice", "--csv", *RANGE)
+
+    assert shown.splitlines()[1] == "2026-11-01,1.0,500000,,0,1"
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (["--timezone", "Mars/Olympus"], "not the IANA name of a time zone, like Asia/Shanghai"),
+        (["--from", "Monday"], "not a date, an ISO 8601 time or unix seconds, nor like +30d"),
+        (["--to", "9999-12-31T23:00"], "--to must be before the year 9999 ends"),
+    ],
+)
+def test_a_zone_or_date_that_is_none_ends_with_one_line(
+    sqlite_billing: Billing, more: list[str], line: str
+) -> None:
+    sqlite_billing.user()
+
+    result = sqlite_billing.app.test_cli_runner().invoke(args=["usage", "show", "alice", *more])
+
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].endswith(line)

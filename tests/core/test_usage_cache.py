@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from billing.core.log_slices import oldest_row
 from billing.core.usage_cache import Remembered, UsageCache
 from billing.database.connection import Database
-from billing.database.usage_file import UsageFile
+from billing.database.usage_file import Spans, UsageFile
 from billing.errors import DatabaseUnavailable, UsageIncomplete
 from config import database_url
-from tests.support.gateways import Gateway
+from tests.support.gateways import KEY, Gateway
+from tests.support.http_client import bearer
 
 DAY, HOUR = 86400, 3600
 #: 2026-03-28.
@@ -77,7 +78,7 @@ class Cached:
         cache.database.timeout = timeout
         begin = START + first * DAY
         end = begin + days * DAY
-        return cache.read(1, begin, DAY, begin, end, oldest_row(cache.database))
+        return cache.read(1, Spans(begin, DAY, begin, end), oldest_row(cache.database))
 
     def read(self, first: int = 0, days: int = 10, worker: int = 0) -> Remembered | None:
         """Ask again until there is an answer, as callers do."""
@@ -277,6 +278,27 @@ def test_nobody_reads_slices_beside_another_worker(newapi: Gateway, cached: Cach
     assert cached.read_once() is not None
 
 
+@on_sqlite
+def test_a_slice_that_two_workers_read_is_counted_once(newapi: Gateway, tmp_path: Path) -> None:
+    for day in range(9):
+        log(newapi, day * DAY)
+    cached = Cached(newapi, tmp_path / "usage.db", width=100, workers=2)
+    fillings = []
+    for cache in cached.workers:
+        cache.database.start_time_budget()
+        oldest = oldest_row(cache.database)
+        fillings.append(cache.filling(1, (START, START + 10 * DAY), oldest))
+
+    for filling in fillings:
+        # The claim of one ended while it was stopped, so that each reads the same slice.
+        assert filling is not None
+        filling.step()
+
+    assert [filling.is_done() for filling in fillings if filling] == [True, True]
+    assert cached.sums() == scanned(newapi)
+    cached.close()
+
+
 def fill_days(newapi: Gateway) -> None:
     """A use a day for ten days, and one that is not closed."""
     for day in range(10):
@@ -471,3 +493,50 @@ def test_the_sums_of_days_are_kept_until_a_late_row_changes_them(
 
     assert kept == 9
     assert Counter(late) == Counter(scanned(newapi))
+
+
+@one_of_each_server
+@pytest.mark.parametrize(
+    ("zone", "first", "last", "midnight", "next_midnight"),
+    [
+        # 23 hours, from 23:00 to 22:00 UTC.
+        ("Europe/Berlin", "2026-03-28", "2026-03-31", 1774738800, 1774821600),
+        # 23 hours, from 05:00 to 04:00 UTC.
+        ("America/New_York", "2026-03-07", "2026-03-10", 1772946000, 1773028800),
+        # 24 hours from 18:30 UTC.
+        ("Asia/Kolkata", "2026-03-27", "2026-03-30", 1774636200, 1774722600),
+        # 24 hours from 18:15 UTC.
+        ("Asia/Kathmandu", "2026-03-27", "2026-03-30", 1774635300, 1774721700),
+    ],
+)
+def test_days_of_zones_are_remembered_to_the_second(
+    newapi: Gateway,
+    tmp_path: Path,
+    zone: str,
+    first: str,
+    last: str,
+    midnight: int,
+    next_midnight: int,
+) -> None:
+    newapi.user(id=1)
+    newapi.token(1, id=2)
+    for second, quota in [
+        (midnight - 1, 1),
+        (midnight, 20),
+        (next_midnight - 1, 300),
+        (next_midnight, 4000),
+    ]:
+        log(newapi, second - START, quota)
+    client = newapi.client(DISPLAY_UNIT="TOKENS", USAGE_CACHE=str(tmp_path / "usage.db"))
+    path = (
+        "/v1/dashboard/billing/usage?include=daily_costs"
+        f"&start_date={first}&end_date={last}&timezone={zone}"
+    )
+
+    answers = [client.get(path, headers=bearer(KEY)).get_json() for _ in range(2)]
+
+    days = {day["timestamp"]: day["line_items"] for day in answers[0]["daily_costs"]}
+    costs = [sum(item["cost"] for item in items) for items in days.values()]
+    assert costs == [100, 32000, 400000]
+    assert list(days)[1:] == [midnight, next_midnight]
+    assert answers[1] == answers[0]
