@@ -279,6 +279,25 @@ def test_nobody_reads_slices_beside_another_worker(newapi: Gateway, cached: Cach
 
 
 @on_sqlite
+def test_a_late_row_of_a_day_that_was_empty_is_counted_for_later_askers(
+    newapi: Gateway, cached: Cached
+) -> None:
+    log(newapi, 0)
+    cached.sums(3, 6)
+    log(newapi, 5 * DAY, 70, user_id=9)
+    log(newapi, 9 * DAY + HOUR)
+    cached.now += 4 * HOUR
+    cache = cached.workers[0]
+    spans = Spans(START + 4 * DAY, DAY, START + 4 * DAY, START + 8 * DAY)
+
+    cache.database.start_time_budget()
+    found = cache.read(9, spans, oldest_row(cache.database))
+
+    assert found is not None
+    assert [(cell.time, cell.quota) for cell in found.cells] == [(START + 5 * DAY, 70)]
+
+
+@on_sqlite
 def test_a_slice_that_two_workers_read_is_counted_once(newapi: Gateway, tmp_path: Path) -> None:
     for day in range(9):
         log(newapi, day * DAY)
