@@ -271,15 +271,11 @@ def _remembered(
     if cache is None or database is None or period.end <= period.start:
         return None
     spans = Spans(period.origin, period.span, period.start, period.end, period.bounds)
-    found = cache.read(user.id, spans, oldest)
+    name = None if token is None else _owner_in_logs(database, user, token).values[-1]
+    found = cache.read(user.id, spans, oldest, name, period.by_token)
     if found is None:
         return None
     rows = [Hour(*cell) for cell in found.cells]
-    if token is not None:
-        value = _owner_in_logs(database, user, token).values[-1]
-        rows = [row for row in rows if row.token == value]
-    if not period.by_token:
-        rows = [row._replace(token=None) for row in rows]
     return _Remembered(rows, found.known_since)
 
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from billing.core import log_slices
 from billing.core.log_slices import CELL_SECONDS, DAY, LAST_ID, LogRow
 from billing.database.connection import Database
-from billing.database.usage_file import Cell, Fill, Mark, Spans, UsageFile, UsageFileError
+from billing.database.usage_file import Cell, Fill, Mark, Spans, UsageFile, UsageFileError, of_token
 from billing.errors import DatabaseUnavailable, UsageIncomplete
 
 log = logging.getLogger("billing")
@@ -87,36 +87,51 @@ class UsageCache:
         self.file, self.database, self.now, self.width = file, database, clock, width
         self._warned_at = float("-inf")
 
-    def read(self, user_id: int, spans: Spans, oldest: LogRow | None) -> Remembered | None:
+    def read(
+        self,
+        user_id: int,
+        spans: Spans,
+        oldest: LogRow | None,
+        token: int | str | None = None,
+        by_token: bool = True,
+    ) -> Remembered | None:
         """What a user used in each of the spans; None to read the logs without us.
 
-        `oldest` is the oldest row of the logs. Raises UsageIncomplete while more must be read than
-        one request may, and DatabaseError.
+        Of one token, by its id or what else the logs name it by, or of all. `oldest` is the oldest
+        row of the logs. Raises UsageIncomplete while more must be read than one request may, and
+        DatabaseError.
         """
         if any(time % CELL_SECONDS for time in (*spans[:4], *spans.bounds)):
             return None
         try:
-            return self._read(user_id, spans, oldest)
+            return self._read(user_id, spans, oldest, token, by_token)
         except UsageFileError as error:
             if time.monotonic() > self._warned_at + _WARNING_SECONDS:
                 self._warned_at = time.monotonic()
                 log.warning("the usage cache cannot be used, so the logs are read: %s", error)
             return None
 
-    def _read(self, user_id: int, spans: Spans, oldest: LogRow | None) -> Remembered | None:
+    def _read(
+        self,
+        user_id: int,
+        spans: Spans,
+        oldest: LogRow | None,
+        token: int | str | None,
+        by_token: bool,
+    ) -> Remembered | None:
         filling = self.filling(user_id, (spans.start, spans.end), oldest)
         if filling is None:
             return None
         filling.advance()
         # All of the cache as of one moment, then the rows that came after it.
-        found = self.file.sums(user_id, spans, filling.mark.time)
+        found = self.file.sums(user_id, spans, filling.mark.time, token, by_token)
         if found is None:
             raise DatabaseUnavailable("the usage cache was emptied meanwhile")
         fill, cells = found
         newer = log_slices.cells(self.database, user_id, fill.high, LAST_ID)
         cells += [
             cell._replace(time=spans.begin_of(cell.time))
-            for cell in newer
+            for cell in of_token(newer, token, by_token)
             if spans.start <= cell.time < spans.end
         ]
         logs_since = self.deleted_before(filling.mark)

@@ -57,8 +57,9 @@ CREATE TABLE cells (
     PRIMARY KEY (fill, time, token, model)
 ) WITHOUT ROWID;
 CREATE TABLE sums (
-    fill INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL, cells TEXT NOT NULL,
-    PRIMARY KEY (fill, start, end)
+    fill INTEGER NOT NULL, by_token INTEGER NOT NULL,
+    start INTEGER NOT NULL, end INTEGER NOT NULL, cells TEXT NOT NULL,
+    PRIMARY KEY (fill, by_token, start, end)
 ) WITHOUT ROWID;
 """
 
@@ -73,17 +74,16 @@ ON CONFLICT (fill, time, token, model) DO UPDATE SET
 
 _FILL = "SELECT id, low, high, high_time, known_since, width, paid_until FROM fills"
 
-_SUM = """
+_SUM_DAY = """
 SELECT token, model, SUM(quota), SUM(refunded), SUM(prompt_tokens), SUM(completion_tokens),
     SUM(requests)
-FROM cells WHERE fill = ? AND time >= ? AND time < ? GROUP BY token, model
+FROM cells WHERE fill = ? AND time >= ? AND time < ? GROUP BY 1, 2
 """
 
-_SUM_SPANS = """
-SELECT (time - ?) / ?, token, model, SUM(quota), SUM(refunded), SUM(prompt_tokens),
-    SUM(completion_tokens), SUM(requests)
-FROM cells WHERE fill = ? AND time >= ? AND time < ? GROUP BY 1, 2, 3
-"""
+_SUM_SPANS = _SUM_DAY.replace("SELECT", "SELECT (time - ?) / ?,").replace("1, 2", "1, 2, 3")
+
+#: By whether tokens are told apart.
+_SUM_DAYS = {True: _SUM_DAY, False: _SUM_DAY.replace("SELECT token", "SELECT NULL")}
 
 #: A day is not shorter, whatever its zone's clocks do.
 _SHORTEST_DAY = 20 * 3600
@@ -94,16 +94,25 @@ class UsageFileError(Exception):
 
 
 class Cell(NamedTuple):
-    """What a token used of a model from the unix second `time` on; quota is net of refunds."""
+    """What a token used of a model from the unix second `time` on; quota is net of refunds.
+
+    The token is None where tokens are not told apart.
+    """
 
     time: int
-    token: int | str
+    token: int | str | None
     model: str
     quota: int
     refunded: int
     prompt_tokens: int
     completion_tokens: int
     requests: int
+
+
+def of_token(cells: Iterable[Cell], token: int | str | None, by_token: bool) -> list[Cell]:
+    """The cells of a token, or of all; without the token unless tokens are told apart."""
+    wanted = (cell for cell in cells if token is None or cell.token == token)
+    return [cell if by_token else cell._replace(token=None) for cell in wanted]
 
 
 class Spans(NamedTuple):
@@ -262,11 +271,20 @@ class UsageFile:
         with self._writing() as connection:
             connection.execute("UPDATE fills SET width = ? WHERE id = ?", (width, fill.id))
 
-    def sums(self, user_id: int, spans: Spans, keep_before: int) -> tuple[Fill, list[Cell]] | None:
+    def sums(
+        self,
+        user_id: int,
+        spans: Spans,
+        keep_before: int,
+        token: int | str | None = None,
+        by_token: bool = True,
+    ) -> tuple[Fill, list[Cell]] | None:
         """The fill of a user and its sums by span, token and model, as of one moment.
 
-        Sums of days that end at `keep_before` or earlier are kept for the next time.
+        Of one token alone, if it is not None. Sums of days that end at `keep_before` or earlier are
+        kept for the next time.
         """
+        is_by_token = by_token or token is not None
         with self._reading() as connection:
             row = connection.execute(f"{_FILL} WHERE user_id = ?", (user_id,)).fetchone()
             if row is None:
@@ -275,39 +293,49 @@ class UsageFile:
             if not spans.are_days():
                 values = (spans.origin, spans.length, fill.id, spans.start, spans.end)
                 found = connection.execute(_SUM_SPANS, values)
-                return fill, [
+                cells = [
                     Cell(spans.origin + number * spans.length, *sums) for number, *sums in found
                 ]
-            periods = spans.periods()
+                return fill, of_token(cells, token, by_token)
             kept = {
                 (start, end): json.loads(text)
                 for start, end, text in connection.execute(
-                    "SELECT start, end, cells FROM sums WHERE fill = ? AND start >= ? AND end <= ?",
-                    (fill.id, spans.start, spans.end),
+                    "SELECT start, end, cells FROM sums"
+                    " WHERE fill = ? AND by_token = ? AND start >= ? AND end <= ?",
+                    (fill.id, is_by_token, spans.start, spans.end),
                 )
             }
             new = {
-                period: connection.execute(_SUM, (fill.id, *period)).fetchall()
-                for period in periods
+                period: connection.execute(_SUM_DAYS[is_by_token], (fill.id, *period)).fetchall()
+                for period in spans.periods()
                 if period not in kept
             }
         keep = {period: rows for period, rows in new.items() if period[1] <= keep_before}
         if keep:
             # What cannot be kept is summed again the next time.
             with suppress(UsageFileError):
-                self._keep_sums(fill, keep)
+                self._keep_sums(fill, is_by_token, keep)
         by_period = {**kept, **new}
-        return fill, [
-            Cell(spans.begin_of(period[0]), *row) for period in periods for row in by_period[period]
+        cells = [
+            Cell(spans.begin_of(period[0]), *row)
+            for period in spans.periods()
+            for row in by_period[period]
+            if token is None or row[0] == token
         ]
+        return fill, of_token(cells, token, by_token) if token is not None else cells
 
-    def _keep_sums(self, fill: Fill, sums: dict[tuple[int, int], list[Any]]) -> None:
+    def _keep_sums(
+        self, fill: Fill, is_by_token: bool, sums: dict[tuple[int, int], list[Any]]
+    ) -> None:
         with self._writing() as connection:
             sql = f"{_FILL} WHERE id = ? AND low = ? AND high = ?"
             if connection.execute(sql, (fill.id, fill.low, fill.high)).fetchone():
                 connection.executemany(
-                    "INSERT OR REPLACE INTO sums VALUES (?, ?, ?, ?)",
-                    ((fill.id, *period, json.dumps(rows)) for period, rows in sums.items()),
+                    "INSERT OR REPLACE INTO sums VALUES (?, ?, ?, ?, ?)",
+                    (
+                        (fill.id, is_by_token, *period, json.dumps(rows))
+                        for period, rows in sums.items()
+                    ),
                 )
 
     def claim(self, owner: str, now: float, until: float) -> bool:

@@ -232,7 +232,8 @@ def test_a_row_that_comes_a_week_late_is_counted_at_once(newapi: Gateway, cached
     for day in range(10):
         log(newapi, day * DAY)
     before = cached.sums()
-    log(newapi, 2 * DAY, 1000)
+    log(newapi, 2 * DAY, 1400)
+    log(newapi, 2 * DAY, 400, type=6)
 
     late = cached.sums()
     cached.now += 4 * HOUR
