@@ -51,7 +51,10 @@ def daily_costs(
             logs_alone=logs_alone,
             bounds=period.bounds,
         )
-    days = merge(hour._replace(start=period.start_of(hour.start)) for hour in hours.rows)
+    days = merge(
+        hour if (day := period.start_of(hour.start)) == hour.start else hour._replace(start=day)
+        for hour in hours.rows
+    )
     days.sort(key=lambda cost: (cost.start, -cost.quota, cost.model, str(cost.token)))
     refunded = sum(cost.refunded for cost in days)
     return PeriodCosts(days, refunded, hours.known_since)

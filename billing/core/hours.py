@@ -43,10 +43,6 @@ class Hour(NamedTuple):
     completion_tokens: int | None
     requests: int
 
-    @property
-    def key(self) -> tuple[int, int | str | None, str]:
-        return self.start, self.token, self.model
-
     def as_refund(self) -> Hour:
         """What giving back this use adds to sums."""
         return self._replace(
@@ -58,7 +54,7 @@ class Hour(NamedTuple):
         )
 
     def add(self, other: Hour) -> Hour:
-        """The sum of two rows of one key."""
+        """The sum of two rows of one span, token and model."""
         return self._replace(
             quota=self.quota + other.quota,
             refunded=self.refunded + other.refunded,
@@ -73,18 +69,19 @@ def _sum(one: int | None, other: int | None) -> int | None:
 
 
 def merge(rows: Iterable[Hour]) -> list[Hour]:
-    """The rows with those of one key added up."""
+    """The rows with those of one span, token and model added up."""
     found: dict[Any, Hour] = {}
     for row in rows:
-        known = found.get(row.key)
-        found[row.key] = known.add(row) if known else row
+        # Its span, token and model.
+        known = found.get(key := row[:3])
+        found[key] = row if known is None else known.add(row)
     return list(found.values())
 
 
 class Hours(NamedTuple):
-    """The hours of a period in no order; what was before `known_since` is unknown, 0 for nothing.
+    """The hours of a period in no order, some in parts.
 
-    Times are unix seconds.
+    What was before `known_since` (unix seconds) is unknown; 0 when all is known.
     """
 
     rows: list[Hour]
@@ -116,12 +113,6 @@ def read_hours(
     if service.attached:
         return _from_gateway(service, user, token, period, logs_alone)
     return Hours(_from_our_tables(service.database, user, token, period), 0)
-
-
-def hours_of_user(database: Database, user_id: int, start: int, end: int) -> list[Hour]:
-    """What a gateway's logs hold of all the user's tokens in a slice of whole hours, by token."""
-    period = _Period(start, start, end, HOUR, by_token=True)
-    return _from_logs(database, _Owner((Log.user_id,), (user_id,)), period, is_short=True)
 
 
 class _Period(NamedTuple):
@@ -318,7 +309,7 @@ def _owner_in_logs(database: Database, user: UserRow, token: TokenRow | None) ->
 
 
 def _from_logs(database: Database, owner: _Owner, period: _Period, is_short: bool) -> list[Hour]:
-    """Rows of the logs; of a short period, found by their ids."""
+    """Rows of the logs, uses and refunds apart; of a short period, found by their ids."""
     values = (period.origin, period.span, *owner.values, period.start, period.end)
     # A name is compared twice.
     values += owner.values[1:]
@@ -334,4 +325,4 @@ def _from_logs(database: Database, owner: _Owner, period: _Period, is_short: boo
         quota, prompt, completion, count = sums
         row = period.row(number, token, model, quota, 0, prompt, completion, count)
         rows.append(row.as_refund() if type == LOG_REFUND else row)
-    return merge(rows)
+    return rows

@@ -28,7 +28,8 @@ class TokenNames:
         rows = []
         if token is None:
             # one-api has no index for this: its table of tokens is read whole.
-            rows = service.database.fetch(_tokens_of_user, user.id, heavy=True)
+            with service.heavy_reads():
+                rows = service.database.fetch(_tokens_of_user, user.id, heavy=True)
         self._names = {int(id): str(name or "") for id, name in rows}
         counts = Counter(self._names.values())
         self._ids = {name: id for id, name in self._names.items() if counts[name] == 1}

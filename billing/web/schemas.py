@@ -70,9 +70,16 @@ class LineItemSchema(Body):
     requests = fields.Integer()
 
 
+class PlainList(fields.List[Any]):
+    """A list that is JSON already: of thousands of items, marshmallow would take half the time."""
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **_: Any) -> Any:
+        return value
+
+
 class DailyCostSchema(Body):
     timestamp = fields.Integer()
-    line_items = fields.List(fields.Nested(LineItemSchema))
+    line_items = PlainList(fields.Nested(LineItemSchema))
 
 
 class DailyUsageSchema(UsageSchema):

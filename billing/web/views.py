@@ -62,7 +62,7 @@ def _daily_usage() -> dict[str, Any]:
                 "line_items": [
                     {
                         "name": cost.model,
-                        "cost": hundredths(cost.quota),
+                        "cost": float(hundredths(cost.quota)),
                         "prompt_tokens": cost.prompt_tokens,
                         "completion_tokens": cost.completion_tokens,
                         "requests": cost.requests,
