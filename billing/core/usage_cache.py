@@ -57,6 +57,9 @@ _DAYS_AHEAD = 2
 #: the gateway from writing, and elsewhere.
 _PAUSE_BLOCKING, _PAUSE = 25.0, 2.0
 
+#: How many times its processor time a read of a local file may last, files' own waits included.
+_WAITING_FACTOR = 3.0
+
 #: How often a file that cannot be used is logged, in seconds.
 _WARNING_SECONDS = 60.0
 
@@ -173,6 +176,17 @@ class UsageCache:
     def pause(self) -> float:
         """For how many seconds nothing of a user is read after each second of reading."""
         return _PAUSE_BLOCKING if self.database.peewee.blocks_writers() else _PAUSE
+
+    def reading_seconds(self, before: float, cpu: float) -> float:
+        """How long was read since then, by the clock and by this thread's processor time.
+
+        Where reads and writes exclude each other, most of the time may be spent waiting for a
+        lock, which keeps nobody from writing; the read itself runs in this thread.
+        """
+        seconds = time.monotonic() - before
+        if self.database.peewee.blocks_writers():
+            return min(seconds, _WAITING_FACTOR * (time.thread_time() - cpu))
+        return seconds
 
 
 class Filling:
@@ -304,7 +318,7 @@ class Filling:
         """Read the first ids of days, the newest first, for as long as a slice may take."""
         first, last = self._days
         known = self._file.day_ids(first, last)
-        before, ids = time.monotonic(), {}
+        before, cpu, ids = time.monotonic(), time.thread_time(), {}
         # Rows that come later have ids above the mark, whatever day they say.
         newest = self.mark.id + 1
         for day in range(last, first - 1, -1):
@@ -312,7 +326,7 @@ class Filling:
                 ids[day] = min(log_slices.first_id_of_day(self._database, day), newest)
             if time.monotonic() > before + _SLICE_SECONDS:
                 break
-        seconds = time.monotonic() - before
+        seconds = self._cache.reading_seconds(before, cpu)
         self._cache.deleted_before(self.mark)
         self._file.add_days(self.mark, ids)
         self._add(self.fill, [], seconds)
@@ -346,13 +360,13 @@ class Filling:
         return (before + 1) * DAY
 
     def _read_slice(self, low: int, high: int) -> tuple[list[Cell], float]:
-        before = time.monotonic()
+        before, cpu = time.monotonic(), time.thread_time()
         try:
             cells = log_slices.cells(self._database, self._user_id, low, high)
         except DatabaseUnavailable:
             self._file.set_width(self.fill, max(self.fill.width // 4, 1))
             raise
-        return cells, time.monotonic() - before
+        return cells, self._cache.reading_seconds(before, cpu)
 
     def _add(self, new: Fill, cells: list[Cell], seconds: float) -> None:
         """Remember the cells that were read in so many seconds, and what the fill is with them."""
