@@ -468,10 +468,11 @@ class Settings:
         "What the panel writes before amounts, when `DISPLAY_UNIT=CUSTOM`.",
     )
     billing_scope: str = variable(
-        choice("token", "account"),
+        choice("token", "account", "spendable"),
         "token",
-        "token or account",
-        "Whether a token is shown its own figures or its owner's.",
+        "token, account or spendable",
+        "Which figures an API token gets: token (its own), account (its owner's), or spendable "
+        "(its own, what remains being at most what its owner's account can pay).",
     )
     unlimited_tokens: str = variable(
         choice("sentinel", "account"),

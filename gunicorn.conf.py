@@ -35,7 +35,8 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 timeout = int(settings.database_timeout) + 30
 graceful_timeout = 30
 max_requests = 20_000
-max_requests_jitter = 2_000
+# Wide, so that workers which answer as many requests are not replaced at the same moment.
+max_requests_jitter = 10_000
 control_socket_disable = True
 # A client on loopback could otherwise set SCRIPT_NAME and PATH_INFO through headers.
 forwarder_headers = ""

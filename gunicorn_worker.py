@@ -38,6 +38,9 @@ _BODY_SECONDS = 0.05
 _CLOSE_SECONDS = 2.0
 _DRAINED_BYTES = 65536
 
+#: A worker that stops waits so many seconds for the rest of a request's head.
+_STOP_SECONDS = 0.5
+
 
 class Connection(TConn):
     """A client's connection, and what was received of a request that no thread has yet."""
@@ -139,7 +142,7 @@ class Worker(ThreadWorker):
         except OSError:
             self._close(conn)
             return
-        conn.timeout = time.monotonic() + _CLOSE_SECONDS
+        conn.timeout = time.monotonic() + (_CLOSE_SECONDS if self.alive else _STOP_SECONDS)
         self._closing_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
 
@@ -168,7 +171,13 @@ class Worker(ThreadWorker):
             self._close(self._closing_conns.popleft())
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """A stop: what has sent no request by then is closed."""
+        """A stop, or the end of a worker that has answered its number of requests.
+
+        Its successor starts only when no connection is left, so none that waits for its client may
+        keep it.
+        """
         super()._cap_keepalive(deadline)
+        while self._closing_conns:
+            self._close(self._closing_conns.popleft())
         for conn in self.pending_conns:
-            conn.timeout = min(conn.timeout, deadline)
+            conn.timeout = min(conn.timeout, time.monotonic() + _STOP_SECONDS)

@@ -11,7 +11,7 @@ from billing.web.app import LeanFlask
 from billing.web.health import health
 from billing.web.openapi import openapi
 from billing.web.organization import organization
-from billing.web.views import READ_FAILURES, billing
+from billing.web.views import READ_FAILURES, billing, token_usage
 from config import Settings
 
 
@@ -34,6 +34,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(billing, url_prefix="/dashboard/billing")
     app.register_blueprint(billing, url_prefix="/v1/dashboard/billing", name="v1")
     app.register_blueprint(organization, url_prefix="/v1/organization")
+    app.register_blueprint(token_usage, url_prefix="/api/usage")
     app.register_blueprint(health)
     app.register_blueprint(openapi)
     if settings.panel:

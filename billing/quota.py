@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 #: What clients take for "unlimited" (neko-api-key-tool tests `=== 100000000`); never converted.
 UNLIMITED = Fraction(100_000_000)
@@ -29,6 +29,27 @@ class Balance(NamedTuple):
     remaining: int
     used: int
     unlimited: bool = False
+
+
+def limited_by(token: Balance, account: Balance) -> Literal["token", "account", "nothing"]:
+    """Which of the two has less left, the token if both have the same; neither has a limit."""
+    if token.unlimited:
+        return "nothing" if account.unlimited else "account"
+    if account.unlimited or token.remaining <= account.remaining:
+        return "token"
+    return "account"
+
+
+def spendable(token: Balance, account: Balance) -> Balance:
+    """The token's own figures, of which no more remains than its account can pay.
+
+    An unlimited token can spend what the account can, and shows the account.
+    """
+    if token.unlimited:
+        return account
+    if limited_by(token, account) == "account":
+        return token._replace(remaining=account.remaining)
+    return token
 
 
 @dataclass(frozen=True)
@@ -54,6 +75,10 @@ class Display:
         used = self.amount(balance.used)
         return UNLIMITED if used < UNLIMITED else used + UNLIMITED
 
+    def available(self, balance: Balance) -> Fraction:
+        """What remains in display units, or the unlimited figure."""
+        return UNLIMITED if balance.unlimited else self.amount(balance.remaining)
+
     def hundredths(self, quota: int) -> Fraction:
         """`quota` in hundredths of a display unit: cents when the unit is USD."""
         return quota * self.hundredths_per_quota
@@ -69,6 +94,11 @@ def display(unit: str, quota_per_unit: Fraction, cny: Fraction, custom: Fraction
         "TOKENS": Fraction(1),
     }
     return Display(unit, worth[unit], worth[unit] * 100)
+
+
+def has_expired(expired_time: int | None, now: int) -> bool:
+    """Whether a stored expiry (unix seconds, -1 for never) is past; NULL counts as 0."""
+    return expired_time != -1 and (expired_time or 0) < now
 
 
 def access_until(expired_time: int) -> int:

@@ -11,6 +11,7 @@ from tests.conftest import (  # noqa: F401
     assert_no_secret_leaked,
     gunicorn,
     mariadb,
+    mysql,
     newapi,
     postgresql,
     pytest_collection_modifyitems,

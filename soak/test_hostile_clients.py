@@ -39,6 +39,7 @@ def p95(seen: list[Observation], health: bool) -> float:
     return statistics.quantiles(taken, n=20)[-1]
 
 
+@pytest.mark.parametrize("newapi", ["sqlite", "mariadb", "postgresql"], indirect=True)
 @pytest.mark.parametrize("server_class", [Gunicorn, DocumentedGranian])
 def test_light_requests_are_answered_beside_hostile_and_heavy_clients(
     newapi: Gateway, server_class: type[Gunicorn], tmp_path: Path, minutes: float
@@ -51,7 +52,6 @@ def test_light_requests_are_answered_beside_hostile_and_heavy_clients(
     env["WEB_CONCURRENCY"] = "2"
     server = server_class(env, tmp_path)
     try:
-        workers = server.workers()
         right = {path: ask(server.url, path, bearer(KEY)).body for path in (SUBSCRIPTION, USAGE)}
         clients = HostileClients(server.port, KEY).lingering(8).half_sent(8).silent(8)
         clients.heavy(8, costs)
@@ -65,7 +65,9 @@ def test_light_requests_are_answered_beside_hostile_and_heavy_clients(
         tell(f"{name}: p95 {took[0]:.2f} s, of `/healthz` {took[1]:.2f} s", drill)
         drill.check()
         assert set(clients.statuses) <= {200, 503}
-        assert server.workers() == workers
+        # Workers that have answered 20,000 requests are replaced meanwhile, which nobody notices.
+        assert "WORKER TIMEOUT" not in server.log
+        assert "exited with code" not in server.log
         assert took[0] <= 0.25
         assert took[1] <= 0.1
     finally:

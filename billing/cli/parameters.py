@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, tzinfo
+from fractions import Fraction
 from ipaddress import ip_network
 from typing import Any
 
@@ -112,6 +113,25 @@ class PrintableText(click.ParamType[Any]):
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
+
+class DisplayAmount(click.ParamType[Any]):
+    """An amount in display units, 0 or more, exact."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Fraction:
+        if isinstance(value, Fraction):
+            return value
+        if not re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,20})?", value, re.ASCII):
+            self.fail("not a number from 0, such as 5 or 0.50", param, ctx)
+        return Fraction(value)
+
+
+below_option = click.option(
+    "--below",
+    type=DisplayAmount(),
+    help="Only those that can spend less, in the display unit.",
+)
 
 NAME = PrintableText(64)
 ID = IntegerRange(1, 2**63 - 1)

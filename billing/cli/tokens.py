@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import click
 
 from billing.cli.common import command, open_database
 from billing.cli.output import print_result
-from billing.cli.parameters import ID, NAME, Expiry, Network, allow_list, amount, amount_options
+from billing.cli.parameters import (
+    ID,
+    NAME,
+    Expiry,
+    Network,
+    allow_list,
+    amount,
+    amount_options,
+    below_option,
+)
+from billing.cli.spendable import rows_below
 from billing.core import accounts
 from billing.database.models import DISABLED, ENABLED, Token
 
@@ -76,14 +87,19 @@ def add(
 
 @token.command("list")
 @click.argument("user", type=NAME, required=False)
+@below_option
 @command
-def list_tokens(user: str | None, as_json: bool) -> None:
-    """List the tokens that are not revoked, of USER alone if named."""
+def list_tokens(user: str | None, below: Fraction | None, as_json: bool) -> None:
+    """List the tokens that are not revoked, of USER alone if named.
+
+    With --below also what each can spend: its own quota, or its user's wallet if that has less.
+    """
     with open_database():
-        query = Token.select().where(Token.deleted_at.is_null()).order_by(Token.id)
-        if user is not None:
-            query = query.where(Token.user_id == accounts.user_named(user).id)
-        rows = [_public(row) for row in query]
+        tokens = accounts.tokens_not_revoked(user)
+        quotas = {} if below is None else accounts.spendable_by_token(tokens)
+    rows = [_public(row) for row in tokens]
+    if below is not None:
+        rows = rows_below(rows, quotas, below)
     if not as_json:
         rows = [{**row, "allow_ips": " ".join(row["allow_ips"])} for row in rows]
     print_result(rows, as_json)

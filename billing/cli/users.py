@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import click
 
 from billing.cli.common import command, open_database
 from billing.cli.output import print_result
-from billing.cli.parameters import NAME, amount, amount_options
+from billing.cli.parameters import NAME, amount, amount_options, below_option
+from billing.cli.spendable import rows_below
 from billing.core import accounts
 from billing.database.models import User
 
@@ -43,12 +45,16 @@ def add(name: str, usd: str | None, quota: int | None, as_json: bool) -> None:
 
 
 @user.command("list")
+@below_option
 @command
-def list_users(as_json: bool) -> None:
-    """List the users that are not deleted."""
+def list_users(below: Fraction | None, as_json: bool) -> None:
+    """List the users that are not deleted; with --below also what each can spend."""
     with open_database():
-        rows = list(User.select().where(User.deleted_at.is_null()).order_by(User.id))
-    print_result([_public(row) for row in rows], as_json)
+        users = accounts.users_not_deleted()
+    rows = [_public(row) for row in users]
+    if below is not None:
+        rows = rows_below(rows, accounts.spendable_by_user(users), below)
+    print_result(rows, as_json)
 
 
 @user.command("show")

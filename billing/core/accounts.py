@@ -20,7 +20,7 @@ from billing.core.credentials import digest
 from billing.database.models import DISABLED, ENABLED, LOG_TOPUP, Log, Token, User
 from billing.database.transactions import new_request_id, run_in_transaction
 from billing.errors import CommandError
-from billing.quota import MAX_STORED
+from billing.quota import MAX_STORED, Balance, has_expired, spendable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -57,6 +57,42 @@ def token_of(token_id: int) -> Token:
     if token is None:
         raise CommandError(f"no token {token_id}: `flask token list` shows them")
     return token
+
+
+def users_not_deleted() -> list[User]:
+    """Users by id."""
+    return list(User.select().where(User.deleted_at.is_null()).order_by(User.id))
+
+
+def tokens_not_revoked(user_name: str | None = None) -> list[Token]:
+    """Tokens by id, of one user if named. Raises CommandError when there is no such user."""
+    query = Token.select().where(Token.deleted_at.is_null()).order_by(Token.id)
+    if user_name is not None:
+        query = query.where(Token.user_id == user_named(user_name).id)
+    return list(query)
+
+
+def spendable_by_token(tokens: list[Token]) -> dict[int, int]:
+    """What each token can really spend, in quota units: its own quota, or less in its wallet.
+
+    Of those that work: not of one that is switched off or has expired, or whose user is.
+    """
+    wallets, now = spendable_by_user(users_not_deleted()), int(time.time())
+    return {
+        token.id: spendable(
+            Balance(token.remain_quota, token.used_quota, token.unlimited_quota),
+            Balance(wallets[token.user_id], 0),
+        ).remaining
+        for token in tokens
+        if token.status == ENABLED
+        and token.user_id in wallets
+        and not has_expired(token.expired_time, now)
+    }
+
+
+def spendable_by_user(users: list[User]) -> dict[int, int]:
+    """The wallets of those users that are not switched off, in quota units."""
+    return {user.id: user.quota for user in users if user.status == ENABLED}
 
 
 def add_user(name: str, quota: int) -> tuple[User, str]:

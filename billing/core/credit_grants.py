@@ -14,7 +14,7 @@ from peewee import SQL, Field, Node, fn
 
 from billing.core.service import Service
 from billing.database.columns import PLACEHOLDER, TableColumns
-from billing.database.models import LOG_TOPUP, Log, Redemption, TopUp
+from billing.database.models import LOG_TOPUP, Log, Redemption, SubscriptionPlan, TopUp
 from billing.database.queries import SubscriptionRow, TokenRow, UserRow
 from billing.quota import Balance
 
@@ -23,13 +23,20 @@ _MAX_LISTED = 100
 
 
 class Grant(NamedTuple):
-    """Amounts in display units; unix seconds, 0 for an unknown start and for no end."""
+    """Amounts in display units; unix seconds, 0 for an unknown start and for no end.
+
+    `source` is None for a grant that stands for all figures. `resets_at` is 0 for a subscription
+    that never resets; it and `plan` are None for everything else.
+    """
 
     id: str
     grant_amount: Fraction
     used_amount: Fraction
     effective_at: int
     expires_at: int
+    source: str | None = None
+    plan: str | None = None
+    resets_at: int | None = None
 
 
 class _Credit(NamedTuple):
@@ -40,6 +47,14 @@ class _Credit(NamedTuple):
     used: int | None
     effective_at: int
     expires_at: int = 0
+    plan: str | None = None
+    resets_at: int | None = None
+
+    @property
+    def source(self) -> str:
+        """The word that its id begins with; what no table explains is in the wallet."""
+        word = self.id.partition("-")[0]
+        return "wallet" if word == "account" else word
 
 
 def credit_grants(
@@ -54,13 +69,20 @@ def credit_grants(
     if balance.unlimited:
         return [_single_grant(service, f"account-{user.id}", balance, expires_at)]
     with service.heavy_reads():
-        credits = _credits(service, user)
+        credits = _allocate(_credits(service, user), balance, f"account-{user.id}")
     amount = service.display.amount
     return [
-        Grant(id, amount(quota), amount(used or 0), effective_at, expires_at)
-        for id, quota, used, effective_at, expires_at in _allocate(
-            credits, balance, f"account-{user.id}"
+        Grant(
+            credit.id,
+            amount(credit.quota),
+            amount(credit.used or 0),
+            credit.effective_at,
+            credit.expires_at,
+            credit.source,
+            credit.plan,
+            credit.resets_at,
         )
+        for credit in credits
     ]
 
 
@@ -90,7 +112,7 @@ def _credits(service: Service, user: UserRow) -> list[_Credit]:
         return sorted((_Credit(f"credit-{id}", *row) for id, *row in rows), key=_age)
     columns = service.database.table_columns().columns
     subscriptions = service.subscriptions(user)
-    credits = _subscription_credits(subscriptions)
+    credits = _subscription_credits(subscriptions, _plan_titles(service, subscriptions))
     if not service.is_wallet_spendable(user, subscriptions):
         return sorted(credits, key=_age)
     if "used_user_id" in columns["redemptions"]:
@@ -107,7 +129,17 @@ def _age(credit: _Credit) -> tuple[int, str]:
     return credit.effective_at, credit.id
 
 
-def _subscription_credits(subscriptions: list[SubscriptionRow]) -> list[_Credit]:
+def _plan_titles(service: Service, subscriptions: list[SubscriptionRow]) -> dict[int, str]:
+    """The titles of the site's plans by their ids; none where they cannot be of use."""
+    columns = service.database.table_columns()
+    if not subscriptions or not columns.has("subscription_plans", "title"):
+        return {}
+    return {id: title or "" for id, title in service.database.fetch(_plans)}
+
+
+def _subscription_credits(
+    subscriptions: list[SubscriptionRow], titles: dict[int, str]
+) -> list[_Credit]:
     now = int(time.time())
     return [
         _Credit(
@@ -116,6 +148,8 @@ def _subscription_credits(subscriptions: list[SubscriptionRow]) -> list[_Credit]
             row.amount_total - row.remaining(now),
             row.start_time or 0,
             row.end_time,
+            titles.get(row.plan_id or 0, ""),
+            row.next_reset_time or 0,
         )
         for row in subscriptions
     ]
@@ -130,6 +164,10 @@ def _operator_credits(columns: TableColumns) -> Node:
     owned = (Log.user_id == PLACEHOLDER, Log.type == LOG_TOPUP, Log.token_id == 0)
     selected = (Log.id, *_known(Log.quota, Log.created_at))
     return Log.select(*selected).where(*owned).order_by(Log.id.desc()).limit(_MAX_LISTED)
+
+
+def _plans(columns: TableColumns) -> Node:
+    return SubscriptionPlan.select(SubscriptionPlan.id, SubscriptionPlan.title)
 
 
 def _redemptions(columns: TableColumns) -> Node:

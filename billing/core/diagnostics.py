@@ -27,6 +27,14 @@ from billing.database.models import (
 )
 from billing.database.queries import TokenRow, tokens_with_long_allow_lists
 from billing.errors import BillingError, DatabaseUnavailable
+from billing.quota import has_expired, limited_by
+
+#: `limited_by` in words.
+_LIMITS = {
+    "token": "the token's own quota",
+    "account": "what its user's account can pay",
+    "nothing": "nothing",
+}
 
 #: A replica's lag, in seconds, above which its figures are worth a warning.
 STALE_SECONDS = 60
@@ -260,21 +268,25 @@ def explain(service: Service, token: TokenRow | None) -> dict[str, Any]:
         why = "its allow-list is too long: it allows no address"
         return {**facts, "answer": "403 ip_not_allowed", "why": why}
     balance, expires_at = service.visible_balance(token.user, token)
-    scope = "token" if service.token_in_scope(token) else "account"
+    tighter = limited_by(token.balance, service.account_balance(token.user))
+    figures = "the token's figures" if service.token_in_scope(token) else "the account's figures"
+    if service.settings.billing_scope == "spendable" and service.token_in_scope(token):
+        figures += ", with no more remaining than its account can pay"
     now = int(time.time())
     states = []
-    if token.expired_time != -1 and (token.expired_time or 0) < now:
+    if has_expired(token.expired_time, now):
         states.append("expired")
     if not token.balance.unlimited and token.balance.remaining <= 0:
         states.append("exhausted")
     return {
         **facts,
         "answer": "200",
-        "why": f"shows the {scope}'s figures" + "".join(f"; {state}" for state in states),
+        "why": f"shows {figures}" + "".join(f"; {state}" for state in states),
         "hard_limit_usd": float(service.display.hard_limit(balance)),
         "total_usage": float(service.display.hundredths(balance.used)),
         "access_until": expires_at,
         "unlimited": balance.unlimited,
+        "limited_by": _LIMITS[tighter],
         "allow_list": _allow_list(token),
     }
 

@@ -30,7 +30,7 @@ from billing.database.queries import (
     verify_embedded,
 )
 from billing.database.usage_file import UsageFile
-from billing.quota import Balance, Display, access_until, display
+from billing.quota import Balance, Display, access_until, display, spendable
 
 if TYPE_CHECKING:
     from config import Settings
@@ -207,7 +207,12 @@ class Service:
     def visible_balance(self, user: UserRow, token: TokenRow | None) -> tuple[Balance, int]:
         """The balance that a caller sees, and when its access ends (unix seconds, 0 for never)."""
         token_in_scope = self.token_in_scope(token)
-        balance = self._account_balance(user) if token_in_scope is None else token_in_scope.balance
+        if token_in_scope is None:
+            balance = self.account_balance(user)
+        elif self.settings.billing_scope == "spendable":
+            balance = spendable(token_in_scope.balance, self.account_balance(user))
+        else:
+            balance = token_in_scope.balance
         if token is None or self.settings.billing_scope == "account":
             return balance, 0
         return balance, access_until(token.expired_time or 0)
@@ -216,7 +221,12 @@ class Service:
         """The token whose own figures the caller sees; None when they are the account's."""
         if token is None or self.settings.billing_scope == "account":
             return None
-        shows_account = token.balance.unlimited and self.settings.unlimited_tokens == "account"
+        if not token.balance.unlimited:
+            return token
+        shows_account = (
+            self.settings.unlimited_tokens == "account"
+            or self.settings.billing_scope == "spendable"
+        )
         return None if shows_account else token
 
     def counts_usage_of(self, token: TokenRow) -> bool:
@@ -246,7 +256,7 @@ class Service:
         is_strict = any(row.is_strict for row in subscriptions)
         return user.billing_preference != "subscription_only" and not is_strict
 
-    def _account_balance(self, user: UserRow) -> Balance:
+    def account_balance(self, user: UserRow) -> Balance:
         """The user's wallet, if it can be spent, and what its active subscriptions have left."""
         wallet, now = user.wallet, int(time.time())
         subscriptions = self.subscriptions(user)

@@ -13,11 +13,15 @@ from typing import Any, NamedTuple, NoReturn
 
 
 class TokenSetting(NamedTuple):
-    """What a setting says. `whitelist` are its entries as they are written, none for no limit."""
+    """What a setting says. `whitelist` are its entries as they are written, none for no limit.
+
+    `models` are those that the token may use; None for all.
+    """
 
     whitelist: tuple[str, ...] = ()
     #: The paths of members that no known version of the gateways has, unless they are off.
     unknown: tuple[str, ...] = ()
+    models: tuple[str, ...] | None = None
 
 
 #: The members that are known, and the type of each; `list` is a list of texts.
@@ -54,9 +58,12 @@ def parse_setting(stored: object) -> TokenSetting:
         _lay_over(setting, value, _MEMBERS, "", unknown)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    limit = setting.get("limits", {}).get("limits_ip_setting", {})
-    entries = limit.get("whitelist", ()) if limit.get("enabled") else ()
-    return TokenSetting(tuple(entries), tuple(unknown))
+    limits = setting.get("limits", {})
+    addresses = limits.get("limits_ip_setting", {})
+    entries = addresses.get("whitelist", ()) if addresses.get("enabled") else ()
+    names = limits.get("limit_model_setting", {})
+    models = tuple(names.get("models", ())) if names.get("enabled") else None
+    return TokenSetting(tuple(entries), tuple(unknown), models)
 
 
 def _refuse(constant: str) -> NoReturn:

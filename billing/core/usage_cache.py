@@ -66,7 +66,7 @@ _WARNING_SECONDS = 60.0
 Period = tuple[int, int]
 
 
-class Remembered(NamedTuple):
+class RememberedUsage(NamedTuple):
     """What a user used by span, token and model; `time` of a cell is where its span begins.
 
     What was before `known_since` is not known. The logs themselves begin at `logs_since`.
@@ -97,7 +97,7 @@ class UsageCache:
         oldest: LogRow | None,
         token: int | str | None = None,
         by_token: bool = True,
-    ) -> Remembered | None:
+    ) -> RememberedUsage | None:
         """What a user used in each of the spans; None to read the logs without us.
 
         Of one token, by its id or what else the logs name it by, or of all. `oldest` is the oldest
@@ -121,7 +121,7 @@ class UsageCache:
         oldest: LogRow | None,
         token: int | str | None,
         by_token: bool,
-    ) -> Remembered | None:
+    ) -> RememberedUsage | None:
         filling = self.filling(user_id, (spans.start, spans.end), oldest)
         if filling is None:
             return None
@@ -140,7 +140,7 @@ class UsageCache:
         logs_since = self.deleted_before(filling.mark)
         is_gap = logs_since > fill.high_time
         known_since = logs_since if is_gap else min(logs_since, fill.known_since)
-        return Remembered(cells, known_since, logs_since)
+        return RememberedUsage(cells, known_since, logs_since)
 
     def filling(self, user_id: int, period: Period, oldest: LogRow | None) -> Filling | None:
         """What is to be read for the period; None while the logs have no closed hour."""

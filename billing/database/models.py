@@ -139,11 +139,15 @@ class GatewayUser(User):
 class GatewayToken(Token):
     """A gateway's token; `subnet` is one-api's allow-list, networks with commas between.
 
-    `setting` is JSON, of one-hub and done-hub.
+    `setting` is JSON, of one-hub and done-hub. `model_limits` is new-api's and `models` one-api's
+    list of the models that it may be used for, with commas between.
     """
 
     subnet = TextField(null=True)
     setting = TextField(null=True)
+    model_limits_enabled = BooleanField(null=True)
+    model_limits = TextField(null=True)
+    models = TextField(null=True)
 
     class Meta:
         table_name = "tokens"
@@ -164,6 +168,7 @@ class UserSubscription(Model):
 
     id = BigAutoField()
     user_id = BigIntegerField()
+    plan_id = BigIntegerField()
     amount_total = BigIntegerField()
     amount_used = BigIntegerField()
     status = CharField()
@@ -174,6 +179,16 @@ class UserSubscription(Model):
 
     class Meta:
         table_name = "user_subscriptions"
+
+
+class SubscriptionPlan(Model):
+    """new-api: what a subscription was made from, by the name that its users see."""
+
+    id = BigAutoField()
+    title = CharField()
+
+    class Meta:
+        table_name = "subscription_plans"
 
 
 class Redemption(Model):

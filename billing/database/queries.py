@@ -35,6 +35,7 @@ TABLES = (
     "logs",
     "quota_data",
     "user_subscriptions",
+    "subscription_plans",
     "redemptions",
     "top_ups",
     "statistics",
@@ -49,6 +50,11 @@ _EMBEDDED_TABLES = ("users", "tokens", "logs", "quota_data", SCHEMA_TABLE)
 
 #: The most keys that one read looks for.
 MAX_KEYS = 3
+
+
+def is_true(stored: object) -> bool:
+    """Whether a boolean column is true; SQLite keeps texts that other programs wrote into it."""
+    return stored in (1, "1", "true", "t")
 
 
 class UserRow(NamedTuple):
@@ -100,7 +106,7 @@ class TokenRow(NamedTuple):
     @property
     def balance(self) -> Balance:
         """The token's own figures; NULL counts as 0, and as limited."""
-        unlimited = self.unlimited_quota in (1, "1", "true", "t")
+        unlimited = is_true(self.unlimited_quota)
         return Balance(int(self.remain_quota or 0), int(self.used_quota or 0), unlimited)
 
     @property
@@ -128,6 +134,7 @@ class SubscriptionRow(NamedTuple):
     start_time: int | None
     end_time: int
     allow_wallet_overflow: object
+    plan_id: int | None
 
     @property
     def is_strict(self) -> bool:

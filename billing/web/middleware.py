@@ -28,7 +28,7 @@ STARTED_AT, CACHEABLE = "billing.started_at", "billing.cacheable"
 #: docs/contract.md section 2. A `*` does not cover Authorization; SDKs add headers of their own.
 _CORS = [
     ("Access-Control-Allow-Origin", "*"),
-    ("Access-Control-Expose-Headers", "X-Request-Id, Retry-After"),
+    ("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, X-Billing-Unit"),
     ("X-Content-Type-Options", "nosniff"),
 ]
 #: Responses contain balances: no cache may store them.

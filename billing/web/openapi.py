@@ -21,6 +21,7 @@ from billing.web.schemas import (
     ErrorSchema,
     StatusSchema,
     SubscriptionSchema,
+    TokenUsageSchema,
     UsageSchema,
 )
 
@@ -28,12 +29,9 @@ openapi = Blueprint("openapi", __name__)
 
 #: Keys that a body may lack; all others are required.
 _OPTIONAL_KEYS = {
-    "code",
-    "param",
-    "logs_since",
-    "total_usage_counted",
-    "api_key_id",
-    "api_key_name",
+    *("code", "param", "logs_since", "total_usage_counted"),
+    *("source", "plan", "resets_at", "token_available", "account_available"),
+    *("api_key_id", "api_key_name"),
 }
 
 _TYPES = {str: "string", bool: "boolean", type(None): "null"}
@@ -69,6 +67,12 @@ _USER = {
     "description": "A user's id: required with that user's access token; else, when sent, it must "
     "name the token's user.",
     "schema": {"type": "string"},
+}
+
+_UNIT = {
+    "description": "The unit of the amounts.",
+    "required": True,
+    "schema": {"type": "string", "enum": ["USD", "CNY", "TOKENS", "CUSTOM"]},
 }
 
 _ZONE = _query(
@@ -113,6 +117,8 @@ class Route(NamedTuple):
     bodies: Sequence[type[Schema]]
     query: Sequence[dict[str, Any]] = ()
     failures: Mapping[str, str] = {}
+    #: Whether it names the unit of its amounts.
+    has_unit: bool = False
 
 
 def _routes() -> Iterator[Route]:
@@ -123,6 +129,7 @@ def _routes() -> Iterator[Route]:
             "Limits and expiry of the caller",
             [SubscriptionSchema],
             failures=figures,
+            has_unit=True,
         )
         yield Route(
             f"{prefix}/usage",
@@ -130,12 +137,14 @@ def _routes() -> Iterator[Route]:
             [UsageSchema, DailyUsageSchema],
             _DAYS,
             _BAD | figures | _NO_LOGS,
+            has_unit=True,
         )
         yield Route(
             f"{prefix}/credit_grants",
             "What the caller was given",
             [CreditSummarySchema],
             failures=figures,
+            has_unit=True,
         )
     yield Route(
         "/v1/organization/costs",
@@ -143,6 +152,7 @@ def _routes() -> Iterator[Route]:
         [CostPageSchema],
         _pages(COSTS),
         _BAD | figures | _NO_LOGS,
+        has_unit=True,
     )
     yield Route(
         "/v1/organization/usage/completions",
@@ -150,6 +160,13 @@ def _routes() -> Iterator[Route]:
         [CompletionsPageSchema],
         _pages(COMPLETIONS),
         _BAD | figures | _NO_LOGS,
+    )
+    yield Route(
+        "/api/usage/token",
+        "What the caller has, in raw quota, in new-api's own words",
+        [TokenUsageSchema],
+        failures=figures,
+        has_unit=True,
     )
     yield Route("/healthz", "The process is up", [StatusSchema])
     yield Route("/readyz", "The tables can be read", [StatusSchema], failures=_FAILURES)
@@ -179,6 +196,8 @@ def document() -> dict[str, Any]:
         }
         if needs_token:
             operation["security"] = [{"token": []}]
+        if route.has_unit:
+            operation["responses"]["200"]["headers"] = {"X-Billing-Unit": _UNIT}
         spec.path(route.path, operations={"get": operation})
     described = spec.to_dict()
     for schema in described["components"]["schemas"].values():

@@ -12,6 +12,7 @@ from billing.core.daily_costs import PeriodCosts, daily_costs
 from billing.core.hours import Hour
 from billing.core.service import Service, current_service
 from billing.core.token_names import TokenName, TokenNames
+from billing.web.answers import Answer, with_unit
 from billing.web.auth import authenticate
 from billing.web.buckets import by_bucket
 from billing.web.page_params import COMPLETIONS, COSTS, Page, parse_page
@@ -31,7 +32,7 @@ class _Group(NamedTuple):
 
 
 @organization.get("/costs")
-def costs() -> dict[str, Any]:
+def costs() -> Answer:
     """In dollars whatever the display unit, in whole days."""
     page = parse_page(request.args, int(time.time()), COSTS)
     service = current_service()
@@ -40,7 +41,7 @@ def costs() -> dict[str, Any]:
     def result(group: _Group, total: Hour) -> dict[str, Any]:
         return {"amount": {"value": total.quota * dollars}, "line_item": group.model}
 
-    return dump(_costs, **_page(service, page, result))
+    return with_unit("USD", dump(_costs, **_page(service, page, result)))
 
 
 @organization.get("/usage/completions")

@@ -28,7 +28,7 @@ log = logging.getLogger("billing")
 _REDIS_TIMEOUT, _BREAKER_OPEN_SECONDS = 0.1, 1.0
 
 #: Blueprints whose requests count; health, metrics and preflights do not.
-_COUNTED_BLUEPRINTS = {"billing", "v1", "organization"}
+_COUNTED_BLUEPRINTS = {"billing", "v1", "organization", "token_usage"}
 
 
 class _Limiter:

@@ -96,12 +96,17 @@ class DailyUsageSchema(UsageSchema):
 
 
 class GrantSchema(Body):
+    """Without `source` it stands for all figures; the last two are a subscription's alone."""
+
     object = fields.Constant("credit_grant")
     id = fields.String()
     grant_amount = fields.Float()
     used_amount = fields.Float()
     effective_at = fields.Integer()
     expires_at = fields.Integer()
+    source = fields.String()
+    plan = fields.String()
+    resets_at = fields.Integer()
 
 
 class GrantListSchema(Body):
@@ -110,11 +115,35 @@ class GrantListSchema(Body):
 
 
 class CreditSummarySchema(Body):
+    """The last two keys are there only where a token and its account have not the same left."""
+
     object = fields.Constant("credit_summary")
     total_granted = fields.Float()
     total_used = fields.Float()
     total_available = fields.Float()
     grants = fields.Nested(GrantListSchema)
+    token_available = fields.Float()
+    account_available = fields.Float()
+
+
+class TokenUsageDataSchema(Body):
+    object = fields.Constant("token_usage")
+    name = fields.String()
+    total_granted = fields.Integer()
+    total_used = fields.Integer()
+    total_available = fields.Integer()
+    unlimited_quota = fields.Boolean()
+    model_limits = fields.Dict(keys=fields.String(), values=fields.Boolean())
+    model_limits_enabled = fields.Boolean()
+    expires_at = fields.Integer()
+
+
+class TokenUsageSchema(Body):
+    """new-api's own body (docs/contract.md section 5); amounts are raw quota."""
+
+    code = fields.Constant(True)
+    message = fields.Constant("ok")
+    data = fields.Nested(TokenUsageDataSchema)
 
 
 class AmountSchema(Body):

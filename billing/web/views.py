@@ -6,10 +6,14 @@ from typing import Any
 
 from flask import Blueprint, g, request
 
+from billing.core.credit_grants import Grant
 from billing.core.credit_grants import credit_grants as grants_of_caller
 from billing.core.daily_costs import PeriodCosts, daily_costs
 from billing.core.days import Period
+from billing.core.model_limits import model_limits
 from billing.core.service import Service, current_service
+from billing.quota import Balance, limited_by
+from billing.web.answers import Answer, with_unit
 from billing.web.auth import authenticate
 from billing.web.buckets import by_bucket
 from billing.web.error_handlers import ErrorText, ReadFailures
@@ -18,6 +22,7 @@ from billing.web.schemas import (
     CreditSummarySchema,
     DailyUsageSchema,
     SubscriptionSchema,
+    TokenUsageSchema,
     UsageSchema,
     dump,
 )
@@ -25,35 +30,40 @@ from billing.web.schemas import (
 billing = Blueprint("billing", __name__)
 billing.before_request(authenticate)
 
+token_usage = Blueprint("token_usage", __name__)
+token_usage.before_request(authenticate)
+
 _subscription, _usage, _daily = SubscriptionSchema(), UsageSchema(), DailyUsageSchema()
-_credits = CreditSummarySchema()
+_credits, _token_usage = CreditSummarySchema(), TokenUsageSchema()
 
 
 @billing.get("/subscription")
-def subscription() -> dict[str, Any]:
+def subscription() -> Answer:
     service = current_service()
     balance, expires_at = service.visible_balance(*g.caller)
     hard_limit = service.display.hard_limit(balance)
-    return dump(_subscription, hard_limit=hard_limit, access_until=expires_at)
+    body = dump(_subscription, hard_limit=hard_limit, access_until=expires_at)
+    return with_unit(service.display.unit, body)
 
 
 @billing.get("/usage")
-def usage() -> dict[str, Any]:
+def usage() -> Answer:
     """Lifetime, whatever dates the query names: clients subtract it from the lifetime limit."""
     if "daily_costs" in request.args.getlist("include"):
         return _daily_usage()
     service = current_service()
     balance, _ = service.visible_balance(*g.caller)
-    return dump(_usage, total_usage=service.display.hundredths(balance.used))
+    body = dump(_usage, total_usage=service.display.hundredths(balance.used))
+    return with_unit(service.display.unit, body)
 
 
-def _daily_usage() -> dict[str, Any]:
+def _daily_usage() -> Answer:
     period = parse_dates(request.args)
     service = current_service()
     balance, _ = service.visible_balance(*g.caller)
     found = _caller_costs(service, period)
     hundredths = service.display.hundredths
-    return dump(
+    body = dump(
         _daily,
         total_usage=hundredths(balance.used),
         daily_costs=[
@@ -76,6 +86,7 @@ def _daily_usage() -> dict[str, Any]:
         period_refunded=hundredths(found.refunded),
         **_unknown(service, found),
     )
+    return with_unit(service.display.unit, body)
 
 
 def _unknown(service: Service, found: PeriodCosts) -> dict[str, Any]:
@@ -90,18 +101,69 @@ def _unknown(service: Service, found: PeriodCosts) -> dict[str, Any]:
 
 
 @billing.get("/credit_grants")
-def credit_grants() -> dict[str, Any]:
+def credit_grants() -> Answer:
     service = current_service()
     balance, expires_at = service.visible_balance(*g.caller)
     grants = grants_of_caller(service, g.caller.user, g.caller.token, balance, expires_at)
     granted, used = service.display.hard_limit(balance), service.display.amount(balance.used)
-    return dump(
+    body = dump(
         _credits,
         total_granted=granted,
         total_used=used,
         total_available=granted - used,
-        grants={"data": [grant._asdict() for grant in grants]},
+        grants={"data": [_known_fields(grant) for grant in grants]},
+        **_two_limits(service, balance),
     )
+    return with_unit(service.display.unit, body)
+
+
+def _known_fields(grant: Grant) -> dict[str, Any]:
+    """The grant without what it has no value for."""
+    return {name: value for name, value in grant._asdict().items() if value is not None}
+
+
+def _two_limits(service: Service, visible: Balance) -> dict[str, Any]:
+    """What remains on a token and on its account, where they differ and the caller may see both.
+
+    Unless it is shown its account, a token sees the account's amount only when that is the smaller
+    one. An unlimited token that is shown its account has no amount of its own to compare.
+    """
+    user, token = g.caller
+    if token is None:
+        return {}
+    shows_account = service.token_in_scope(token) is None
+    account = visible if shows_account else service.account_balance(user)
+    tighter = limited_by(token.balance, account)
+    if token.balance.unlimited and (shows_account or account.unlimited):
+        return {}
+    if tighter == "token" and not shows_account:
+        return {}
+    available = service.display.available
+    own, accounts = available(token.balance), available(account)
+    return {} if own == accounts else {"token_available": own, "account_available": accounts}
+
+
+@token_usage.get("/token")
+def usage_of_token() -> Answer:
+    """new-api's own route for a key: raw quota, whatever the display unit."""
+    service = current_service()
+    balance, expires_at = service.visible_balance(*g.caller)
+    token = g.caller.token
+    limits = model_limits(service, token)
+    body = dump(
+        _token_usage,
+        data={
+            "name": (token and token.name) or "",
+            "total_granted": balance.remaining + balance.used,
+            "total_used": balance.used,
+            "total_available": balance.remaining,
+            "unlimited_quota": balance.unlimited,
+            "model_limits": dict.fromkeys(limits.models, True),
+            "model_limits_enabled": limits.enabled,
+            "expires_at": expires_at,
+        },
+    )
+    return with_unit("TOKENS", body)
 
 
 def _caller_costs(service: Service, period: Period) -> PeriodCosts:

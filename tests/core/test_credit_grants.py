@@ -54,6 +54,8 @@ def test_a_token_has_one_grant(gateway: Gateway) -> None:
                 }
             ],
         },
+        "token_available": 0.0015,
+        "account_available": 0.0012,
     }
 
 

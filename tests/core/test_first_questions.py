@@ -15,7 +15,7 @@ from tests.support.http_client import bearer
 on_sqlite = pytest.mark.parametrize("newapi", ["sqlite"], indirect=True)
 
 #: Of ten days.
-ROWS = 300_000
+ROWS = 150_000
 
 MANY_ROWS = f"""
 WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < {ROWS})

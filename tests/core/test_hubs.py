@@ -310,6 +310,8 @@ def test_an_account_has_one_grant(hub: Gateway) -> None:
                 }
             ],
         },
+        "token_available": 0.0015,
+        "account_available": 0.0012,
     }
     assert account.get_json() == {
         "object": "credit_summary",
@@ -326,6 +328,7 @@ def test_an_account_has_one_grant(hub: Gateway) -> None:
                     "used_amount": 0.0008,
                     "effective_at": 0,
                     "expires_at": 0,
+                    "source": "wallet",
                 }
             ],
         },

@@ -140,9 +140,14 @@ def test_beside_a_strict_subscription_the_wallet_cannot_be_spent(
                     "used_amount": 0.999,
                     "effective_at": NOW,
                     "expires_at": 4102444800,
+                    "source": "subscription",
+                    "plan": "",
+                    "resets_at": 0,
                 }
             ],
         },
+        "token_available": 0.75,
+        "account_available": 0.001,
     }
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.core.log_slices import oldest_row
-from billing.core.usage_cache import Remembered, UsageCache
+from billing.core.usage_cache import RememberedUsage, UsageCache
 from billing.database.connection import Database
 from billing.database.usage_file import Spans, UsageFile
 from billing.errors import DatabaseUnavailable, UsageIncomplete
@@ -70,7 +70,7 @@ class Cached:
 
     def read_once(
         self, first: int = 0, days: int = 10, worker: int = 0, timeout: float = 5
-    ) -> Remembered | None:
+    ) -> RememberedUsage | None:
         """One question, which reads slices for a share of `timeout`."""
         cache = self.workers[worker]
         cache.database.timeout = 5
@@ -80,7 +80,7 @@ class Cached:
         end = begin + days * DAY
         return cache.read(1, Spans(begin, DAY, begin, end), oldest_row(cache.database))
 
-    def read(self, first: int = 0, days: int = 10, worker: int = 0) -> Remembered | None:
+    def read(self, first: int = 0, days: int = 10, worker: int = 0) -> RememberedUsage | None:
         """Ask again until there is an answer, as callers do."""
         for _ in range(200):
             try:

@@ -15,6 +15,7 @@ from billing.database.columns import QueryBuilder
 from billing.database.connection import Database
 from billing.errors import DatabaseUnavailable
 from tests.support.application import Billing, TwoUsers, error_code
+from tests.support.gateways import Gateway
 from tests.support.http_client import bearer
 from tests.support.mariadb import ENDLESS_JOIN, MariaDB, database_name
 from tests.support.processes import wait_for
@@ -205,3 +206,13 @@ def test_a_heavy_read_that_took_too_long_refuses_nobody_else(database: Database)
     database.start_time_budget()
 
     assert database.fetch(ONE) == [(1,)]
+
+
+@pytest.mark.parametrize("newapi", ["postgresql"], indirect=True)
+def test_a_read_takes_one_processor_of_postgresqls_machine(newapi: Gateway) -> None:
+    database = newapi.app().extensions["billing"].database
+    database.start_time_budget()
+
+    rows = database.fetch(statement("SHOW max_parallel_workers_per_gather"))
+
+    assert rows == [("0",)]

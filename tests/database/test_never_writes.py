@@ -24,6 +24,7 @@ PATHS = [
     "/v1/organization/costs?start_time=1793491200&group_by=api_key_id&timezone=Asia/Kolkata",
     "/v1/organization/usage/completions?start_time=1793491200&bucket_width=1h",
     "/v1/organization/costs",
+    "/api/usage/token/",
     "/readyz",
     "/healthz",
     "/nowhere",

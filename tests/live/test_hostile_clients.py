@@ -26,6 +26,9 @@ OK = b'{"status":"ok"}\n'
 #: Far above what a light request takes, and below what it would wait for a hostile client.
 LONGEST_P95 = 1.0
 
+#: gunicorn_worker.py waits so many seconds for clients to close, unless the worker stops.
+CLIENTS_WAIT = 2.0
+
 
 def everybody_is_answered(server: Gunicorn, clients: HostileClients, key: str, body: bytes) -> None:
     with clients:
@@ -107,6 +110,23 @@ def test_half_a_request_does_not_keep_a_stop_waiting(
         wait_for(lambda: server.process.poll() is not None, "the end of the server", 8)
 
     assert server.process.returncode == 0
+
+
+def test_clients_that_wait_do_not_keep_a_worker_from_being_replaced(
+    sqlite_billing: Billing, gunicorn: Start
+) -> None:
+    env = {**sqlite_billing.env, "WEB_CONCURRENCY": "1"}
+    server = gunicorn(env, "--max-requests=300", "--max-requests-jitter=1")
+    clients = HostileClients(server.port, "nobody")
+    clients.lingering(4, "/healthz").half_sent(4).silent(4)
+
+    with clients:
+        health = light_requests(server.url, "nobody", "/healthz", OK, 8)
+
+    assert server.log.count("Booting worker") > 2
+    # Each replacement makes one request wait. A busy machine may delay some, but not all, for as
+    # long as these clients could.
+    assert min(seconds for seconds in health.taken if seconds > 0.5) < CLIENTS_WAIT
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 200])

@@ -163,13 +163,21 @@ def test_all_but_the_billing_paths_goes_to_the_gateway(
                 USAGE,
                 "/dashboard/billing/credit_grants",
                 "/v1/organization/costs?start_time=1793491200",
+                "/api/usage/token",
+                "//api/usage//token/",
                 "/v1/organization/usage/completions?start_time=1793491200",
                 "/healthz",
             )
         ]
         theirs = {
             path: ask(nginx.url, path, {"X-Forwarded-For": "6.6.6.6"}).json
-            for path in ("/", "/v1/models?x=1", "/dashboard/other", "/v1/organization/usage")
+            for path in (
+                "/",
+                "/v1/models?x=1",
+                "/dashboard/other",
+                "/v1/organization/usage",
+                "/api/usage/tokens",
+            )
         }
         big = urllib.request.Request(f"{nginx.url}/v1/chat/completions", b"x" * 1_000_000)
         with pytest.raises(urllib.error.HTTPError) as posted:
@@ -179,9 +187,24 @@ def test_all_but_the_billing_paths_goes_to_the_gateway(
     finally:
         nginx.close()
 
-    assert ours == [200] * 6
+    assert ours == [200] * 8
     assert theirs == {path: [path, "127.0.0.1", "127.0.0.1", 0] for path in theirs}
     assert arrived == ["/v1/chat/completions", "127.0.0.1", "127.0.0.1", 1_000_000]
+
+
+def test_a_gateway_can_answer_for_its_tokens_itself(
+    front: Front, tmp_path: Path, gateway: str
+) -> None:
+    socket = front.nginx.folder.parent / "gunicorn.sock"
+    nginx = Nginx(tmp_path, socket, {r"|api/usage/token/?$": ""}, gateway)
+    try:
+        theirs = ask(nginx.url, "/api/usage/token/")
+        ours = ask(nginx.url, SUBSCRIPTION, front.site.headers("example"))
+    finally:
+        nginx.close()
+
+    assert (theirs.status, theirs.json) == (418, ["/api/usage/token/", "127.0.0.1", "127.0.0.1", 0])
+    assert ours.status == 200
 
 
 def _is_unavailable(nginx: Nginx, path: str, status: int) -> None:
@@ -191,7 +214,10 @@ def _is_unavailable(nginx: Nginx, path: str, status: int) -> None:
     assert answer.body.decode() == UNAVAILABLE[path]
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers.get_all("Access-Control-Allow-Origin") == ["*"]
-    assert answer.headers["Access-Control-Expose-Headers"] == "X-Request-Id, Retry-After"
+    assert (
+        answer.headers["Access-Control-Expose-Headers"]
+        == "X-Request-Id, Retry-After, X-Billing-Unit"
+    )
     assert answer.headers["Retry-After"] == "2"
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"

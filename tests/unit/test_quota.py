@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from billing.quota import Balance, Display, access_until, display
+from billing.quota import Balance, Display, access_until, display, spendable
 from billing.web.schemas import SubscriptionSchema, UsageSchema, dump
 from config import positive_number
 
@@ -159,3 +159,51 @@ def test_unlimited_in_quota_units_goes_on_above_what_was_used(used: int, limit: 
 )
 def test_access_ends_at_the_expiry_or_never(expired_time: int, shown: int) -> None:
     assert access_until(expired_time) == shown
+
+
+BALANCES = st.builds(Balance, QUOTAS, st.integers(0, 2**53), st.booleans())
+
+
+@UNHURRIED
+@given(BALANCES, BALANCES)
+def test_never_more_can_be_spent_than_either_side_has(token: Balance, account: Balance) -> None:
+    shown = spendable(token, account)
+
+    assert shown.unlimited == (token.unlimited and account.unlimited)
+    if not shown.unlimited:
+        limits = [each.remaining for each in (token, account) if not each.unlimited]
+        assert shown.remaining == min(limits)
+
+
+@UNHURRIED
+@given(BALANCES, BALANCES, st.integers(0, 2**53), st.integers(0, 2**53))
+def test_more_on_either_side_never_means_less_to_spend(
+    token: Balance, account: Balance, more: int, more_in_account: int
+) -> None:
+    richer = spendable(
+        token._replace(remaining=token.remaining + more),
+        account._replace(remaining=account.remaining + more_in_account),
+    )
+
+    assert richer.remaining >= spendable(token, account).remaining
+
+
+@UNHURRIED
+@given(DISPLAYS, BALANCES, BALANCES)
+def test_of_what_can_be_spent_the_limit_less_the_usage_is_exactly_what_remains(
+    shown: Display, token: Balance, account: Balance
+) -> None:
+    balance = spendable(token, account)
+
+    if not balance.unlimited:
+        left = shown.hard_limit(balance) * 100 - shown.hundredths(balance.used)
+        assert left == shown.amount(balance.remaining) * 100 == shown.available(balance) * 100
+
+
+@UNHURRIED
+@given(BALANCES, BALANCES)
+def test_a_limited_token_keeps_its_own_usage(token: Balance, account: Balance) -> None:
+    if not token.unlimited:
+        assert spendable(token, account).used == token.used
+    else:
+        assert spendable(token, account) == account

@@ -244,7 +244,10 @@ def test_every_answer_is_readable_by_browsers_and_named(
 
     assert answer.status_code == status
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
-    assert answer.headers["Access-Control-Expose-Headers"] == "X-Request-Id, Retry-After"
+    assert (
+        answer.headers["Access-Control-Expose-Headers"]
+        == "X-Request-Id, Retry-After, X-Billing-Unit"
+    )
     assert answer.headers["X-Request-Id"]
 
 

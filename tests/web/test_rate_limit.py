@@ -46,7 +46,9 @@ def test_a_client_in_a_hurry_is_refused_even_with_bad_tokens(sqlite_billing: Bil
     }
     assert 0 < int(last.headers["Retry-After"]) <= 3600
     assert last.headers["Access-Control-Allow-Origin"] == "*"
-    assert last.headers["Access-Control-Expose-Headers"] == "X-Request-Id, Retry-After"
+    assert (
+        last.headers["Access-Control-Expose-Headers"] == "X-Request-Id, Retry-After, X-Billing-Unit"
+    )
 
 
 def test_every_address_has_a_count_of_its_own(sqlite_billing: Billing) -> None:

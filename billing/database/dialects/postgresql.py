@@ -92,7 +92,8 @@ class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
             autocommit=True,
             # Of each host of the address; the driver takes no less than 2 s.
             connect_timeout=max(int(thread.connect_timeout / self._host_count), 2),
-            options="-c default_transaction_read_only=on"
+            # One read takes one processor of the database's machine, whatever its size.
+            options="-c default_transaction_read_only=on -c max_parallel_workers_per_gather=0"
             f" -c statement_timeout={_server_limit(thread.answer_timeout)}",
             prepare_threshold=None,  # poolers between us and the server do not know them
         )

@@ -44,11 +44,18 @@ export function fetchDailyCosts(caller, locale, start, end) {
     .catch(returnFailure);
 }
 
-/** The caller's credit grants, or a Failure. */
+/** The caller's credit grants and two limits, or a Failure. */
 export function fetchGrants(caller, locale) {
   return request(caller, locale, "credit_grants")
-    .then(({ grants }) => (Array.isArray(grants?.data) ? grants.data : unexpected()))
+    .then(parseGrants)
     .catch(returnFailure);
+}
+
+/** `limits`: what remains on a key and on its account; null without both. */
+export function parseGrants({ grants, token_available: key, account_available: account }) {
+  if (!Array.isArray(grants?.data)) throw unexpected();
+  const limits = Number.isFinite(key) && Number.isFinite(account) ? { key, account } : null;
+  return { grants: grants.data, limits };
 }
 
 /** A thrown Failure becomes the result; any other error is a defect and is thrown on. */

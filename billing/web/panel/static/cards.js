@@ -77,7 +77,8 @@ export function overviewCard(onRefresh, onOtherKey) {
       el("span", { class: "figure" }, unlimited ? t.unlimited : amount(remaining)),
       unitData.unit && !unlimited ? el("span", { class: "unit" }, t.units[unitData.unit]) : null,
     ),
-    unlimited ? null : meter(used, limit),
+    unlimited ? null : meter(used, limit, t.used),
+    limitsNote(),
     el(
       "dl",
       { class: "facts" },
@@ -89,7 +90,17 @@ export function overviewCard(onRefresh, onOtherKey) {
   );
 }
 
-function meter(used, limit) {
+/** What a key and its account have left, if they differ. */
+export function limitsNote() {
+  const { limits } = state;
+  const { t, amount } = state.i18n;
+  if (!limits) return el("p", { id: "limits", hidden: true });
+  const left = (value) => (value === UNLIMITED ? t.noLimit : t.left(amount(value)));
+  const say = Math.min(limits.key, limits.account) > 0 ? t.refusedAbove : t.refusedNow;
+  return el("p", { id: "limits", class: "warning", role: "status" }, say(left(limits.key), left(limits.account)));
+}
+
+function meter(used, limit, label) {
   const { t, amount } = state.i18n;
   const part = limit > 0 ? Math.min(Math.max(used / limit, 0), 1) : 1;
   const fill = el("div", { class: "fill", hidden: part === 0 });
@@ -100,13 +111,26 @@ function meter(used, limit) {
     {
       class: "bar",
       role: "meter",
-      "aria-label": t.used,
+      "aria-label": label,
       "aria-valuemin": 0,
       "aria-valuemax": 100,
       "aria-valuenow": Math.round(part * 100),
       "aria-valuetext": t.usedOf(amount(used), amount(limit)),
     },
     fill,
+  );
+}
+
+function subscriptionItem({ plan, grant_amount: granted, used_amount: used, resets_at: resets }) {
+  const { t, amount, moment } = state.i18n;
+  const name = plan || t.kinds.subscription;
+  return el(
+    "li",
+    {},
+    el("strong", {}, name),
+    meter(used, granted, name),
+    el("small", {}, resets * 1000 > Date.now() ? t.resets(moment(resets)) : ""),
+    el("p", {}, t.usedOf(amount(used), amount(granted))),
   );
 }
 
@@ -128,5 +152,7 @@ export function grantsCard() {
     ),
   );
   const table = scrollTable(t.grants, [t.grant, t.amount, t.used, t.since, t.until], rows);
-  return el("section", { class: "card", id: "grants" }, el("h2", {}, t.grants), table);
+  const bars = grants.filter(({ source }) => source === "subscription").map(subscriptionItem);
+  const list = bars.length ? el("ul", { class: "subscriptions" }, ...bars) : null;
+  return el("section", { class: "card", id: "grants" }, el("h2", {}, t.grants), list, table);
 }

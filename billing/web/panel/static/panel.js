@@ -2,7 +2,7 @@
 // The key is in `state.caller`, in sessionStorage if the box is ticked, and nowhere else.
 
 import { Failure, fetchFigures, fetchGrants, parseCaller } from "./api.js";
-import { failureCard, grantsCard, overviewCard } from "./cards.js";
+import { failureCard, grantsCard, limitsNote, overviewCard } from "./cards.js";
 import { dailyCard, loadDaily } from "./daily.js";
 import { byId } from "./dom.js";
 import { clearState, forgetCaller, rememberCaller, rememberedCaller, state, switchLanguage } from "./state.js";
@@ -45,7 +45,7 @@ async function load() {
     showFailure(figures);
     return;
   }
-  Object.assign(state, { figures, failure: null, grants: [] });
+  Object.assign(state, { figures, failure: null, grants: [], limits: null });
   byId("key").value = "";
   if (byId("remember").checked) rememberCaller();
   else forgetCaller();
@@ -57,8 +57,11 @@ async function load() {
 
 async function loadGrants() {
   const startedAs = state.generation;
-  const grants = await fetchGrants(state.caller, state.i18n.locale);
-  if (startedAs !== state.generation || grants instanceof Failure) return;
+  const found = await fetchGrants(state.caller, state.i18n.locale);
+  if (startedAs !== state.generation || found instanceof Failure) return;
+  const { grants } = found;
+  state.limits = found.limits;
+  byId("limits").replaceWith(limitsNote());
   // The single grant of a key or an account repeats the balance: it needs no card.
   if (grants.every(({ id }) => /^(token|account)-/.test(id))) return;
   state.grants = grants;

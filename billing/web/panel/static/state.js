@@ -8,10 +8,10 @@ const STORAGE_KEY = "billing-panel";
 export const unitData = document.documentElement.dataset;
 
 /** What a page without a caller knows. */
-const nothing = () => ({ caller: null, figures: null, failure: null, retryAt: 0, grants: [], daily: null });
+const nothing = () => ({ caller: null, figures: null, failure: null, retryAt: 0, grants: [], limits: null, daily: null });
 
 /**
- * `caller`: the key and the user ID; `figures`, `grants`: what the routes returned;
+ * `caller`: the key and the user ID; `figures`, `grants`, `limits`: what the routes returned;
  * `failure`: why there are no figures; `retryAt`: until when the failure "rate_limited" must wait,
  * on the clock of performance.now(), which no change of the system's time moves.
  * `period`: which days (`choice`; `start` and `end` in unix seconds, the end exclusive);

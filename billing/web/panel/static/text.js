@@ -30,6 +30,10 @@ const english = {
   never: "Never expires",
   expires: (when) => `Expires ${when}`,
   ended: (when) => `Expired ${when}`,
+  left: (amount) => `${amount} left`,
+  noLimit: "no limit",
+  refusedNow: (key, account) => `This key: ${key}; its account: ${account}, so requests will be refused.`,
+  refusedAbove: (key, account) => `This key: ${key}; its account: ${account}. Larger requests will be refused.`,
   units: { USD: "in US dollars", CNY: "in yuan", TOKENS: "in quota units", CUSTOM: "in the site's own unit" },
   unitUnknown: "The unit of this site's amounts is unavailable, so they are shown without it. Reload the page to try again.",
 
@@ -56,6 +60,7 @@ const english = {
 
   grants: "Grants and subscriptions",
   grant: "Grant",
+  resets: (when) => `Resets ${when}`,
   amount: "Amount",
   since: "Since",
   until: "Expiry",
@@ -119,6 +124,10 @@ const chinese = {
   never: "永不过期",
   expires: (when) => `${when}过期`,
   ended: (when) => `已于${when}过期`,
+  left: (amount) => `剩余 ${amount}`,
+  noLimit: "不限额",
+  refusedNow: (key, account) => `此令牌：${key}；所属账户：${account}，因此请求会被拒绝。`,
+  refusedAbove: (key, account) => `此令牌：${key}；所属账户：${account}。费用更高的请求会被拒绝。`,
   units: { USD: "单位：美元", CNY: "单位：人民币元", TOKENS: "单位：额度点数", CUSTOM: "单位：本站自定" },
   unitUnknown: "暂时无法获取本站的金额单位，因此金额不带单位显示。刷新页面可重试。",
 
@@ -145,6 +154,7 @@ const chinese = {
 
   grants: "额度来源与订阅",
   grant: "来源",
+  resets: (when) => `${when}重置`,
   amount: "额度",
   since: "开始",
   until: "到期",
