@@ -15,8 +15,9 @@ from billing.cli.output import print_result
 from billing.cli.parameters import NAME, IntegerRange
 from billing.core.log_slices import DAY, oldest_row
 from billing.core.service import Service, current_service
-from billing.core.usage_cache import Filling, UsageCache
-from billing.database.usage_file import UsageFileError
+from billing.core.usage_cache import UsageCache
+from billing.core.usage_filling import Filling
+from billing.database.disposable_file import DisposableFileError
 from billing.errors import BillingError, CommandError, DatabaseUnavailable
 
 #: Slices of one user that may fail one after the other, and the pause after one, in seconds.
@@ -102,7 +103,7 @@ def _failures_as_lines(service: Service) -> Iterator[None]:
         yield
     except BillingError as error:
         raise CommandError(f"the database failed: {error}") from error
-    except UsageFileError as error:
+    except DisposableFileError as error:
         raise CommandError(f"the usage cache cannot be used: {error}") from error
     finally:
         service.close()

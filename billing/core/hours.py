@@ -19,7 +19,7 @@ from billing.core.service import Service
 from billing.database.connection import Database
 from billing.database.models import LOG_REFUND, Log, QuotaData
 from billing.database.queries import TokenRow, UserRow
-from billing.database.usage_file import Spans
+from billing.database.usage_rows import Spans
 from billing.errors import BadParameter, DatabaseMisconfigured, UnsupportedLogs
 
 #: Above this share of the table, finding a range's ids first costs more than it saves.

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from peewee import SQL, Case, Field, Node, Select, fn
+from peewee import SQL, Field, Node, Select, fn
 
+from billing.core.hour_queries import logs_query
 from billing.database.columns import PLACEHOLDER, TableColumns
 from billing.database.connection import Database
 from billing.database.models import LOG_CONSUME, LOG_REFUND, Log
-from billing.database.usage_file import Cell, Mark
+from billing.database.usage_rows import Cell, Mark
 
 #: What times of cells are multiples of: every zone's midnight is one.
 CELL_SECONDS = 900
@@ -24,8 +25,11 @@ DAY = 86400
 #: Above every id.
 LAST_ID = 2**63 - 1
 
-#: A day's rows are looked at in parts, each of which holds a read lock for a short time.
-_PART_SECONDS = DAY // 4
+#: Above every time.
+_LAST_SECOND = 2**62
+
+#: How many rows are looked at in one read for the ids of days.
+_ROWS_AT_ONCE = 50_000
 
 #: A row that says it was made later than this many seconds after now is nobody's use of today.
 _FUTURE_SECONDS = DAY
@@ -44,52 +48,26 @@ def oldest_row(database: Database) -> LogRow | None:
     return LogRow(*map(int, rows[0])) if rows else None
 
 
+def know_tokens(database: Database) -> bool:
+    """Whether the logs have both kinds of tokens."""
+    columns = database.table_columns()
+    fields = (Log.prompt_tokens, Log.completion_tokens)
+    return all(columns.has("logs", field.column_name) for field in fields)
+
+
 def cells(database: Database, user_id: int, low: int, high: int) -> list[Cell]:
-    """What a user used by the rows with ids above `low` up to `high`."""
-    rows = database.fetch(_cells_query, 0, CELL_SECONDS, user_id, low, high, heavy=True)
-    return [
-        Cell(int(time) * CELL_SECONDS, _token(token), model, *map(int, sums))
-        for time, token, model, *sums in rows
-    ]
-
-
-def _token(value: int | str | bytes) -> int | str:
-    """A token's id or name; names that are compared to the byte come as bytes from MySQL."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
-
-
-def _cells_query(columns: TableColumns) -> Node:
-    quota = fn.COALESCE(Log.quota, 0)
-    has_token_id = columns.has("logs", "token_id")
-    token: Node = fn.COALESCE(Log.token_id, 0)
-    if not has_token_id:
-        # The logs of one-api, one-hub and done-hub know a token by its name alone.
-        token = columns.dialect.space_sensitive(fn.COALESCE(Log.token_name, ""))
-    # Only new-api, whose logs name the token, writes refunds.
-    types = (LOG_CONSUME, LOG_REFUND) if has_token_id else (LOG_CONSUME,)
-
-    def used(value: Node | int, refunded: Node | int = 0) -> Node:
-        return fn.SUM(Case(Log.type, ((LOG_REFUND, refunded),), value))
-
-    def tokens(field: Field[Any]) -> Node:
-        if not columns.has("logs", field.column_name):
-            return SQL("0")
-        value = fn.COALESCE(field, 0)
-        return used(value, 0 - value)
-
-    rows = Log.select(
-        columns.dialect.span_of(Log.created_at),
-        token,
-        columns.dialect.case_sensitive(fn.COALESCE(Log.model_name, "")),
-        used(quota, 0 - quota),
-        used(0, quota),
-        tokens(Log.prompt_tokens),
-        tokens(Log.completion_tokens),
-        used(1),
-    )
-    inside = (Log.id > PLACEHOLDER, Log.id <= PLACEHOLDER, Log.created_at >= 0)
-    rows = rows.where(Log.user_id == PLACEHOLDER, *inside, Log.type.in_(types))
-    return rows.group_by(SQL("1"), SQL("2"), SQL("3"))
+    """What a user used by the rows with ids above `low` up to `high`, in no order, in parts."""
+    query = logs_query((Log.user_id,), by_token=True, bounded=True)
+    values = (0, CELL_SECONDS, user_id, 0, _LAST_SECOND, low + 1, high)
+    found = []
+    for number, token, model, type, *sums in database.fetch(query, *values, heavy=True):
+        if isinstance(token, bytes):
+            # Names that are compared to the byte come as bytes from MySQL.
+            token = token.decode(errors="replace")
+        quota, *tokens_and_count = map(int, sums)
+        cell = Cell(int(number) * CELL_SECONDS, token, model, quota, 0, *tokens_and_count)
+        found.append(cell.as_refund() if type == LOG_REFUND else cell)
+    return found
 
 
 def newest_mark(database: Database, closed: int, now: float) -> Mark | None:
@@ -123,11 +101,22 @@ def first_id(database: Database) -> int:
     return LAST_ID if first is None else int(first)
 
 
-def first_id_of_day(database: Database, day: int) -> int:
-    """The first id of a day (a number since 1970); LAST_ID when it has no row."""
-    parts = range(day * DAY, (day + 1) * DAY, _PART_SECONDS)
-    found = (database.fetch(_first_id, part, part + _PART_SECONDS, heavy=True) for part in parts)
-    return min(LAST_ID if id is None else int(id) for ((id,),) in found)
+def first_ids_of_days(database: Database, start: int, end: int) -> tuple[dict[int, int], int]:
+    """The first ids of the days of the newest rows from `start` to before `end`.
+
+    Days are numbers since 1970. Looks at no more rows than a read lock may last for, and says down
+    to what time; above it all rows were looked at.
+    """
+    rows = database.fetch(_newest_rows, 0, DAY, start, end, heavy=True)
+    ids = {int(day): int(id) for day, id, _, _ in rows}
+    if sum(int(count) for *_, count in rows) < _ROWS_AT_ONCE:
+        return ids, start
+    lowest = min(int(time) for _, _, time, _ in rows)
+    if lowest < end - 1:
+        # Of the lowest second perhaps not all.
+        return ids, lowest + 1
+    ((id,),) = database.fetch(_first_id, lowest, end, heavy=True)
+    return {lowest // DAY: int(id)}, lowest
 
 
 def _oldest_row(columns: TableColumns) -> Node:
@@ -144,6 +133,15 @@ def _inside(low: Node, high: Node) -> tuple[Node, Node]:
 def _first_id(columns: TableColumns) -> Node:
     # The sum keeps databases from looking for it along the ids, past all rows of other times.
     return Log.select(fn.MIN(Log.id + 0)).where(*_inside(PLACEHOLDER, PLACEHOLDER))
+
+
+def _newest_rows(columns: TableColumns) -> Node:
+    """By day: the first id, the lowest time and how many they are."""
+    newest = Log.select(Log.created_at, Log.id).where(*_inside(PLACEHOLDER, PLACEHOLDER))
+    newest = newest.order_by(Log.created_at.desc()).limit(_ROWS_AT_ONCE).alias("newest")
+    sums = (fn.MIN(newest.c.id), fn.MIN(newest.c.created_at), fn.COUNT(SQL("1")))
+    day = columns.dialect.span_of(newest.c.created_at)
+    return Select([newest], [day, *sums]).group_by(SQL("1"))
 
 
 def _last_id(columns: TableColumns) -> Node:

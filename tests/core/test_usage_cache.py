@@ -13,10 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from billing.core import log_slices
 from billing.core.log_slices import oldest_row
 from billing.core.usage_cache import RememberedUsage, UsageCache
 from billing.database.connection import Database
-from billing.database.usage_file import Spans, UsageFile
+from billing.database.usage_file import UsageFile
+from billing.database.usage_rows import Spans
 from billing.errors import DatabaseUnavailable, UsageIncomplete
 from config import database_url
 from tests.support.gateways import KEY, Gateway
@@ -59,12 +61,19 @@ def log(gateway: Gateway, at: int, quota: int = 100, **values: object) -> int:
 class Cached:
     """Workers that share a cache file, and a clock of their own."""
 
-    def __init__(self, gateway: Gateway, path: Path, width: int = 2, workers: int = 1) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        path: Path,
+        width: int = 2,
+        workers: int = 1,
+        identity: str = "the gateway",
+    ) -> None:
         self.gateway, self.path, self.now = gateway, path, float(NOW)
         self.databases, self.workers = [], []
         for _ in range(workers):
             database = Database(database_url(gateway.url), 5, "attached", tables=("logs",))
-            file = UsageFile(path, "the gateway")
+            file = UsageFile(path, identity)
             self.databases.append(database)
             self.workers.append(UsageCache(file, database, lambda: self.now, width))
 
@@ -147,6 +156,11 @@ def summed(rows: list[tuple[Any, ...]], first: int, days: int) -> Sums:
 def scanned(gateway: Gateway, first: int = 0, days: int = 10) -> Sums:
     """What a plain scan of the logs gives."""
     return summed(rows_of(gateway), first, days)
+
+
+@pytest.fixture(autouse=True)
+def _read_few_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_slices, "_ROWS_AT_ONCE", 3)
 
 
 @pytest.fixture
@@ -429,8 +443,7 @@ def test_a_file_of_another_gateway_is_made_anew(newapi: Gateway, tmp_path: Path)
     first = Cached(newapi, tmp_path / "usage.db")
     first.sums()
     newapi.execute("UPDATE logs SET quota = 1")
-    second = Cached(newapi, tmp_path / "usage.db")
-    second.workers[0].file = UsageFile(tmp_path / "usage.db", "another gateway")
+    second = Cached(newapi, tmp_path / "usage.db", identity="another gateway")
 
     second.read()
 
@@ -454,8 +467,10 @@ def torn(path: Path) -> None:
 
 
 def other_tables(path: Path) -> None:
+    """As a release with other tables left it."""
     path.unlink()
     with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA application_id = 0x62696c6c")
         connection.execute("CREATE TABLE source (a)")
     connection.close()
 
@@ -484,6 +499,28 @@ def test_a_damaged_file_is_made_anew(
         assert found is None or added((c[:3], c[3:]) for c in found.cells) == scanned(newapi)
     assert kept == scanned(newapi)
     assert path.stat().st_mode & 0o777 == 0o600
+    cached.close()
+
+
+@on_sqlite
+@pytest.mark.parametrize("version", [0, 1])
+def test_a_database_of_another_program_is_left_as_it_is(
+    newapi: Gateway, tmp_path: Path, version: int
+) -> None:
+    fill_days(newapi)
+    path = tmp_path / "another.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE source (identity)")
+        connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    before = path.read_bytes()
+    cached = Cached(newapi, path)
+
+    answers = [cached.read() for _ in range(2)]
+
+    assert answers == [None, None]
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob("another.db-wal"))
     cached.close()
 
 
