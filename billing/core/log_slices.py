@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from peewee import SQL, Field, Node, Select, fn
+from peewee import Field, Node, Select, fn
 
 from billing.core.hour_queries import logs_query
 from billing.database.columns import PLACEHOLDER, TableColumns
@@ -27,9 +27,6 @@ LAST_ID = 2**63 - 1
 
 #: Above every time.
 _LAST_SECOND = 2**62
-
-#: How many rows are looked at in one read for the ids of days.
-_ROWS_AT_ONCE = 50_000
 
 #: A row that says it was made later than this many seconds after now is nobody's use of today.
 _FUTURE_SECONDS = DAY
@@ -101,22 +98,10 @@ def first_id(database: Database) -> int:
     return LAST_ID if first is None else int(first)
 
 
-def first_ids_of_days(database: Database, start: int, end: int) -> tuple[dict[int, int], int]:
-    """The first ids of the days of the newest rows from `start` to before `end`.
-
-    Days are numbers since 1970. Looks at no more rows than a read lock may last for, and says down
-    to what time; above it all rows were looked at.
-    """
-    rows = database.fetch(_newest_rows, 0, DAY, start, end, heavy=True)
-    ids = {int(day): int(id) for day, id, _, _ in rows}
-    if sum(int(count) for *_, count in rows) < _ROWS_AT_ONCE:
-        return ids, start
-    lowest = min(int(time) for _, _, time, _ in rows)
-    if lowest < end - 1:
-        # Of the lowest second perhaps not all.
-        return ids, lowest + 1
-    ((id,),) = database.fetch(_first_id, lowest, end, heavy=True)
-    return {lowest // DAY: int(id)}, lowest
+def first_id_between(database: Database, start: int, end: int) -> int:
+    """The lowest id of the rows made from `start` to before `end`; LAST_ID when there are none."""
+    ((first,),) = database.fetch(_first_id, start, end, heavy=True)
+    return LAST_ID if first is None else int(first)
 
 
 def _oldest_row(columns: TableColumns) -> Node:
@@ -133,15 +118,6 @@ def _inside(low: Node, high: Node) -> tuple[Node, Node]:
 def _first_id(columns: TableColumns) -> Node:
     # The sum keeps databases from looking for it along the ids, past all rows of other times.
     return Log.select(fn.MIN(Log.id + 0)).where(*_inside(PLACEHOLDER, PLACEHOLDER))
-
-
-def _newest_rows(columns: TableColumns) -> Node:
-    """By day: the first id, the lowest time and how many they are."""
-    newest = Log.select(Log.created_at, Log.id).where(*_inside(PLACEHOLDER, PLACEHOLDER))
-    newest = newest.order_by(Log.created_at.desc()).limit(_ROWS_AT_ONCE).alias("newest")
-    sums = (fn.MIN(newest.c.id), fn.MIN(newest.c.created_at), fn.COUNT(SQL("1")))
-    day = columns.dialect.span_of(newest.c.created_at)
-    return Select([newest], [day, *sums]).group_by(SQL("1"))
 
 
 def _last_id(columns: TableColumns) -> Node:

@@ -21,6 +21,9 @@ _OPEN_SECONDS = 2 * 3600
 #: the gateway from writing, and elsewhere.
 _PAUSE_BLOCKING, _PAUSE = 25.0, 2.0
 
+#: Where a day has many rows, so much is read soon enough.
+_FIRST_PART_OF_DAY = 3600
+
 #: How many times its processor time a read of a local file may last, files' own waits included.
 _WAITING_FACTOR = 3.0
 
@@ -30,6 +33,8 @@ class LogSource:
 
     def __init__(self, file: UsageFile, database: Database, clock: Callable[[], float]) -> None:
         self.file, self.database, self.now = file, database, clock
+        #: Of how many seconds of a day all rows are looked at in one read.
+        self.part_of_day = _FIRST_PART_OF_DAY
 
     def current_mark(self) -> Mark | None:
         """The mark of the file, moved on when another hour is closed.

@@ -181,21 +181,24 @@ class Filling:
         known = self._file.day_ids(first, last)
         newest = max(day for day in range(first, last + 1) if day not in known)
         oldest = max((day + 1 for day in known if day < newest), default=first)
-        before, cpu = time.monotonic(), time.thread_time()
-        ids: dict[int, int] = {}
-        end = (newest + 1) * DAY
-        while end > newest * DAY or time.monotonic() < before + _SLICE_SECONDS:
-            found, end = log_slices.first_ids_of_days(self._database, oldest * DAY, end)
-            for day, id in found.items():
-                ids[day] = min(id, ids.get(day, id))
-            if end <= oldest * DAY:
-                break
-        seconds = self._source.reading_seconds(before, cpu)
-        self._source.deleted_before(self.mark)
         # Rows that come later have ids above the mark, whatever day they say.
         no_row = self.mark.id + 1
-        whole = range(-(-end // DAY), newest + 1)
-        self._file.add_days(self.mark, {day: min(ids.get(day, no_row), no_row) for day in whole})
+        ids: dict[int, int] = {}
+        end, seconds = (newest + 1) * DAY, 0.0
+        while end > newest * DAY or (end > oldest * DAY and seconds < _SLICE_SECONDS):
+            day = (end - 1) // DAY
+            start = max(end - self._source.part_of_day, day * DAY)
+            before, cpu = time.monotonic(), time.thread_time()
+            id = log_slices.first_id_between(self._database, start, end)
+            took = self._source.reading_seconds(before, cpu)
+            ids[day] = min(id, ids.get(day, no_row))
+            if end - start == self._source.part_of_day or took > _SLICE_SECONDS:
+                part = self._source.part_of_day * _growth(took)
+                self._source.part_of_day = int(min(max(part, 1), DAY))
+            end, seconds = start, seconds + took
+        self._source.deleted_before(self.mark)
+        # Of the last day that was looked at perhaps not all.
+        self._file.add_days(self.mark, {day: id for day, id in ids.items() if day * DAY >= end})
         self._add(self.fill, [], seconds)
         self._find_first_id()
 

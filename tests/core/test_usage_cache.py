@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.core import log_slices
 from billing.core.log_slices import oldest_row
 from billing.core.usage_cache import RememberedUsage, UsageCache
 from billing.database.connection import Database
@@ -156,11 +155,6 @@ def summed(rows: list[tuple[Any, ...]], first: int, days: int) -> Sums:
 def scanned(gateway: Gateway, first: int = 0, days: int = 10) -> Sums:
     """What a plain scan of the logs gives."""
     return summed(rows_of(gateway), first, days)
-
-
-@pytest.fixture(autouse=True)
-def _read_few_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_slices, "_ROWS_AT_ONCE", 3)
 
 
 @pytest.fixture
