@@ -81,11 +81,13 @@ def merge(rows: Iterable[Hour]) -> list[Hour]:
 class Hours(NamedTuple):
     """The hours of a period in no order, some in parts.
 
-    What was before `known_since` (unix seconds) is unknown; 0 when all is known.
+    What was before `known_since` (unix seconds) is unknown; 0 when all is known. What is known of
+    before `pruned_before` is no longer in the logs, but in the usage cache alone; 0 for nothing.
     """
 
     rows: list[Hour]
     known_since: int
+    pruned_before: int = 0
 
 
 def read_hours(
@@ -241,14 +243,16 @@ def _from_gateway(
         rows += remembered.rows
     else:
         rows += _from_all_logs(database, user, token, in_logs, oldest)
-    return Hours(rows, known_since if known_since > period.start else 0)
+    pruned_before = _pruned_before(service, user, token, in_logs, remembered)
+    return Hours(rows, known_since if known_since > period.start else 0, pruned_before)
 
 
 class _Remembered(NamedTuple):
-    """Rows that were not read now, and since when there is one for every use."""
+    """Rows that were not read now, since when there is one for every use, and in the logs too."""
 
     rows: list[Hour]
     known_since: int
+    logs_since: int
 
 
 def _remembered(
@@ -267,7 +271,24 @@ def _remembered(
     if found is None:
         return None
     rows = [Hour(*cell) for cell in found.cells]
-    return _Remembered(rows, found.known_since)
+    return _Remembered(rows, found.known_since, found.logs_since)
+
+
+def _pruned_before(
+    service: Service,
+    user: UserRow,
+    token: TokenRow | None,
+    period: _Period,
+    remembered: _Remembered | None,
+) -> int:
+    """Since when the logs know what of the period the cache alone knew before; 0 for always."""
+    if remembered is None:
+        return 0
+    known_since = max(period.start, remembered.known_since)
+    if known_since >= remembered.logs_since:
+        return 0
+    # A caller who is newer than the pruning lost nothing by it.
+    return logs_since(service, LogRow(0, remembered.logs_since), user, token)
 
 
 def _hours_kept_since(service: Service) -> int | None:
