@@ -136,3 +136,19 @@ def test_on_a_full_disk_the_logs_are_read(
     expected = newapi.read("usage" + query(0, 9).partition("usage")[2])
     assert (full.get_json(), later.get_json()) == (expected, expected)
     assert "database or disk is full" in caplog.text
+
+
+@on_sqlite
+def test_one_place_for_heavy_reads_is_enough_for_a_first_question(
+    newapi: Gateway, tmp_path: Path
+) -> None:
+    fill(newapi, 1000)
+    client = newapi.client(USAGE_CACHE=str(tmp_path / "usage.db"), HEAVY_READS="1")
+    end = START + 10 * DAY
+    path = f"/v1/organization/costs?start_time={START}&end_time={end}&group_by=api_key_id"
+
+    answer = client.get(path, headers=bearer(KEY))
+
+    assert answer.status_code == 200
+    assert len(answer.get_json()["data"]) == 7
+    assert (tmp_path / "usage.db").exists()
