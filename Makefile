@@ -37,8 +37,16 @@ bench: .venv/dev wrk ## what a request costs beside a bare Flask route, in about
 bench-data: .venv/dev .bench/logs.db ## what daily costs take over millions of log rows; makes 4 GB of them first
 	@.venv/bin/python bench/daily.py .bench/logs.db
 
-.bench/logs.db: bench/data.py
+bench-cache: .venv/dev .bench/written.db .bench/lean.db ## what the usage cache costs, at 5 and 50 million log rows; makes 11 GB of them first
+	@.venv/bin/python bench/cache.py .bench/written.db --mariadb-rows 2000000
+	@.venv/bin/python bench/cache.py .bench/lean.db --parts warm light
+	@rm -f .bench/written.db .bench/lean.db
+
+.bench/logs.db .bench/written.db: bench/data.py
 	@mkdir -p .bench && rm -f $@ && .venv/bin/python bench/data.py $@
+
+.bench/lean.db: bench/data.py
+	@mkdir -p .bench && rm -f $@ && .venv/bin/python bench/data.py $@ --rows 50000000 --lean
 
 wrk:
 	@./tests/install-servers && { command -v wrk >/dev/null || apt-get install -y -qq wrk; }
@@ -57,4 +65,4 @@ lock: .venv/dev ## write requirements.txt and requirements-dev.txt from their .i
 .venv/dev: requirements-dev.txt | .venv/bin/pip
 	@./tests/install-servers build && .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && touch $@ .venv/run
 
-.PHONY: help run check format unit test coverage soak audit bench bench-data wrk lock
+.PHONY: help run check format unit test coverage soak audit bench bench-data bench-cache wrk lock

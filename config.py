@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -49,6 +50,18 @@ class DatabaseURL:
     ssl: Literal["", "skip-verify", "verify-ca", "verify"] = ""
     ssl_ca: str = ""
     driver: str = ""
+
+    @property
+    def identity(self) -> str:
+        """A digest that tells databases apart, whoever reads them."""
+        parts = urlsplit(self.dsn)
+        where = (
+            parts.netloc.rpartition("@")[2],
+            parts.path,
+            dict(parse_qsl(parts.query)).get("host"),
+        )
+        at = (self.dialect, self.path, where, self.host, self.port, self.unix_socket, self.name)
+        return hashlib.sha256(repr(tuple(map(str, at))).encode()).hexdigest()[:16]
 
     @property
     def tls(self) -> str:
@@ -278,6 +291,15 @@ _GO_TLS: dict[str, Any] = {
 }
 
 
+def usage_cache(text: str) -> Path | None:
+    """Where the usage cache is: None for nowhere, an empty path for the default."""
+    if text == "off":
+        return None
+    if text.endswith(("/", ":memory:")):
+        raise ValueError
+    return ROOT / text if text else Path()
+
+
 # Parsers of values. Each raises ValueError, KeyError or InvalidOperation for a bad one.
 
 
@@ -401,6 +423,14 @@ class Settings:
         "what DATABASE_URL accepts",
         "Attached: where the gateway's `LOG_SQL_DSN` puts its logs, when that is elsewhere. "
         "ClickHouse is not supported: all but daily costs works then.",
+    )
+    usage_cache: Path | None = variable(
+        usage_cache,
+        "",
+        "a path, or off",
+        "Attached: the SQLite file in which the service keeps what it has read of closed hours of "
+        "the gateway's logs. A relative path starts at the folder of `wsgi.py`; unset, it is "
+        "`usage-cache-….db` there, another for each gateway. `off`: every question reads the logs.",
     )
     database_timeout: float = variable(
         seconds(0.1, 60),
@@ -548,6 +578,15 @@ class Settings:
         if errors:
             raise SettingsError(errors)
         return cls(**values, set_by_environment=frozenset(set_names))
+
+    @property
+    def usage_cache_path(self) -> Path | None:
+        """None where there is nothing to remember, or nowhere to."""
+        if self.billing_mode == "embedded" or self.usage_cache is None:
+            return None
+        logs = self.log_database_url or self.database_url
+        default = ROOT / f"usage-cache-{logs.identity}.db"
+        return default if self.usage_cache == Path() else self.usage_cache
 
     def with_options(self, options: Mapping[str, str]) -> tuple[Settings, list[str]]:
         """These settings with the variables that the environment leaves open set to `options`.

@@ -20,6 +20,10 @@ class BillingError(Exception):
     en: str = "internal error, please try again later"
     headers: Mapping[str, str] = {}
     param: str | None = None
+    #: Whether it is part of the service as it is documented, and nothing for the log.
+    is_expected: ClassVar[bool] = False
+    #: Fields of the body beside `error`.
+    fields: Mapping[str, object] = {}
 
 
 class Unauthorized(BillingError):
@@ -111,10 +115,28 @@ class DatabaseMisconfigured(DatabaseError):
     code = "internal_error"
 
 
+class UsageIncomplete(DatabaseUnavailable):
+    """The logs of a user are being read for the usage cache: a share `progress` of them is.
+
+    A retry after `seconds` reads on.
+    """
+
+    code = "usage_incomplete"
+    zh = "首次查询正在读取历史用量，请稍后自动重试"
+    en = "the usage history is being read for the first time, please try again shortly"
+    is_expected = True
+
+    def __init__(self, progress: float, seconds: int) -> None:
+        super().__init__(self.en)
+        self.headers = {"Retry-After": str(seconds)}
+        self.fields = {"progress": progress}
+
+
 class UnsupportedLogs(BillingError):
     """The gateway's logs are in a kind of database that we have no reader for."""
 
     status = 501
+    is_expected = True
     code = "unsupported_logs"
     zh = "该网关的日志保存在 ClickHouse 中，本服务无法读取：不提供每日费用，其他数字不受影响"
     en = (

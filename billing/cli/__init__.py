@@ -10,12 +10,13 @@ from billing.cli.tokens import token
 from billing.cli.usage import usage
 from billing.cli.usage_import import import_lines
 from billing.cli.usage_report import show_usage
+from billing.cli.usage_warm import warm_usage
 from billing.cli.users import user
 
 
 def init_app(app: Flask) -> None:
     """Add the commands to `flask`."""
-    for subcommand in (import_lines, show_usage):
+    for subcommand in (import_lines, show_usage, warm_usage):
         usage.add_command(subcommand)
     for command in (*database_commands, check, user, token, usage):
         app.cli.add_command(command)

@@ -68,6 +68,9 @@ def show_usage(
     if found.known_since:
         since = datetime.fromtimestamp(found.known_since, UTC)
         click.echo(f"not known before {since:%Y-%m-%d %H:%M} UTC: the logs begin there", err=True)
+    if found.pruned_before:
+        since = datetime.fromtimestamp(found.pruned_before, UTC)
+        click.echo(f"before {since:%Y-%m-%d %H:%M} UTC only the usage cache knows", err=True)
     table = _table(service.display, found.costs, by, zone)
     if as_csv:
         rows = [list(table[0]), *(row.values() for row in table)] if table else []

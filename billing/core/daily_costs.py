@@ -17,12 +17,14 @@ class PeriodCosts(NamedTuple):
     """The costs of a period by day, then cost, then model, and what was refunded in it.
 
     The `start` of each is its day's; its quota is negative when more was refunded than used. What
-    was before `known_since` (unix seconds) is unknown; 0 when all is known.
+    was before `known_since` (unix seconds) is unknown; 0 when all is known. What is known of before
+    `pruned_before` is in the usage cache alone; 0 for nothing.
     """
 
     costs: list[Hour]
     refunded: int
     known_since: int
+    pruned_before: int = 0
 
 
 def daily_costs(
@@ -49,6 +51,7 @@ def daily_costs(
             span=period.span,
             by_token=by_token,
             logs_alone=logs_alone,
+            bounds=period.bounds,
         )
     days = merge(
         hour if (day := period.start_of(hour.start)) == hour.start else hour._replace(start=day)
@@ -56,4 +59,4 @@ def daily_costs(
     )
     days.sort(key=lambda cost: (cost.start, -cost.quota, cost.model, str(cost.token)))
     refunded = sum(cost.refunded for cost in days)
-    return PeriodCosts(days, refunded, hours.known_since)
+    return PeriodCosts(days, refunded, hours.known_since, hours.pruned_before)

@@ -11,7 +11,8 @@ from typing import Any
 
 from peewee import SQL, Query, fn
 
-from billing.core.logs_since import lacks_older_rows, oldest_row
+from billing.core.log_slices import oldest_row
+from billing.core.logs_since import lacks_older_rows
 from billing.core.restrictions import unknown_restrictions
 from billing.core.service import Service
 from billing.core.token_setting import parse_setting

@@ -14,6 +14,7 @@ from peewee import SQL, Case, Field, Node, Select, fn
 
 from billing.database.columns import PLACEHOLDER, QueryBuilder, TableColumns
 from billing.database.models import LOG_CONSUME, LOG_REFUND, SCHEMA_TABLE, Log, QuotaData
+from billing.errors import DatabaseMisconfigured
 
 
 @cache
@@ -28,6 +29,8 @@ def sums_query(owner: Field[Any], by_token: bool) -> QueryBuilder:
         model_name: Node = QuotaData.model_name
         sums: list[Node] = [SQL("0"), SQL("NULL"), SQL("NULL")]
         if columns.columns[SCHEMA_TABLE]:
+            if not columns.has("quota_data", "refunded"):
+                raise DatabaseMisconfigured("the tables are of an older release: run `flask init`")
             tokens = (QuotaData.prompt_tokens, QuotaData.completion_tokens)
             sums = [fn.SUM(QuotaData.refunded), *map(_known_sum, tokens)]
         else:

@@ -13,11 +13,13 @@ from peewee import Field
 
 from billing.core.days import HOUR
 from billing.core.hour_queries import first_hour, last_log, log_id_range, logs_query, sums_query
-from billing.core.logs_since import LogRow, logs_since, oldest_row
+from billing.core.log_slices import LogRow, oldest_row
+from billing.core.logs_since import logs_since
 from billing.core.service import Service
 from billing.database.connection import Database
 from billing.database.models import LOG_REFUND, Log, QuotaData
 from billing.database.queries import TokenRow, UserRow
+from billing.database.usage_rows import Spans
 from billing.errors import BadParameter, DatabaseMisconfigured, UnsupportedLogs
 
 #: Above this share of the table, finding a range's ids first costs more than it saves.
@@ -79,11 +81,13 @@ def merge(rows: Iterable[Hour]) -> list[Hour]:
 class Hours(NamedTuple):
     """The hours of a period in no order, some in parts.
 
-    What was before `known_since` (unix seconds) is unknown; 0 when all is known.
+    What was before `known_since` (unix seconds) is unknown; 0 when all is known. What is known of
+    before `pruned_before` is no longer in the logs, but in the usage cache alone; 0 for nothing.
     """
 
     rows: list[Hour]
     known_since: int
+    pruned_before: int = 0
 
 
 def read_hours(
@@ -96,16 +100,18 @@ def read_hours(
     span: int = HOUR,
     by_token: bool = False,
     logs_alone: bool = False,
+    bounds: tuple[int, ...] = (),
 ) -> Hours:
     """What was used from `start` to before `end`.
 
     Of the token, or of all the user's when it is None. Each row sums a `span` of seconds, the first
     of which begins at `start`: fewer rows than hours where days are enough. `logs_alone` leaves out
-    new-api's own sums of the days before its logs, which do not know all that logs do. Raises
+    new-api's own sums of the days before its logs, which do not know all that logs do. Rows may
+    also sum what is between two `bounds`, which are multiples of `span` apart. Raises
     DatabaseUnavailable when it took too long, UnsupportedLogs when the logs are where we cannot
     read, BadParameter when spans are no whole hours and only hours are known.
     """
-    period = _Period(start, max(start, 0), end, span, by_token)
+    period = _Period(start, max(start, 0), end, span, by_token, bounds)
     if service.attached:
         return _from_gateway(service, user, token, period, logs_alone)
     return Hours(_from_our_tables(service.database, user, token, period), 0)
@@ -119,6 +125,7 @@ class _Period(NamedTuple):
     end: int
     span: int
     by_token: bool
+    bounds: tuple[int, ...] = ()
 
     def has_whole_hours(self) -> bool:
         return all(second % HOUR == 0 for second in (self.origin, self.end, self.span))
@@ -211,6 +218,9 @@ def _from_gateway(
     if database is None:
         raise UnsupportedLogs
     oldest = oldest_row(database)
+    remembered = _remembered(service, user, token, period, oldest)
+    if remembered is not None:
+        oldest = LogRow(0, remembered.known_since)
     known_since = 0
     if oldest is None or period.start < oldest.created_at:
         known_since = logs_since(service, oldest, user, token)
@@ -227,8 +237,58 @@ def _from_gateway(
             rows = _from_sums(service.database, QuotaData.user_id, user.id, before_logs)
             known_since = kept
             in_logs = period._replace(start=max(period.start, hours_end))
-    rows += _from_all_logs(database, user, token, in_logs, oldest)
-    return Hours(rows, known_since if known_since > period.start else 0)
+            if remembered is not None:
+                remembered = _remembered(service, user, token, in_logs, oldest)
+    if remembered is not None:
+        rows += remembered.rows
+    else:
+        rows += _from_all_logs(database, user, token, in_logs, oldest)
+    pruned_before = _pruned_before(service, user, token, in_logs, remembered)
+    return Hours(rows, known_since if known_since > period.start else 0, pruned_before)
+
+
+class _Remembered(NamedTuple):
+    """Rows that were not read now, since when there is one for every use, and in the logs too."""
+
+    rows: list[Hour]
+    known_since: int
+    logs_since: int
+
+
+def _remembered(
+    service: Service, user: UserRow, token: TokenRow | None, period: _Period, oldest: LogRow | None
+) -> _Remembered | None:
+    """What the usage cache says of the period; None when the logs are to be read for it.
+
+    Raises UsageIncomplete.
+    """
+    cache, database = service.usage_cache, service.log_database
+    if cache is None or database is None or period.end <= period.start:
+        return None
+    spans = Spans(period.origin, period.span, period.start, period.end, period.bounds)
+    name = None if token is None else _owner_in_logs(database, user, token).values[-1]
+    found = cache.read(user.id, spans, oldest, name, period.by_token)
+    if found is None:
+        return None
+    rows = [Hour(*cell) for cell in found.cells]
+    return _Remembered(rows, found.known_since, found.logs_since)
+
+
+def _pruned_before(
+    service: Service,
+    user: UserRow,
+    token: TokenRow | None,
+    period: _Period,
+    remembered: _Remembered | None,
+) -> int:
+    """Since when the logs know what of the period the cache alone knew before; 0 for always."""
+    if remembered is None:
+        return 0
+    known_since = max(period.start, remembered.known_since)
+    if known_since >= remembered.logs_since:
+        return 0
+    # A caller who is newer than the pruning lost nothing by it.
+    return logs_since(service, LogRow(0, remembered.logs_since), user, token)
 
 
 def _hours_kept_since(service: Service) -> int | None:

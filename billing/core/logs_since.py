@@ -6,28 +6,15 @@ Times are unix seconds (docs/gateways.md section 4).
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
 
 from peewee import Node, fn
 
+from billing.core.log_slices import LogRow
 from billing.core.service import Service
 from billing.database.columns import PLACEHOLDER, TableColumns
 from billing.database.connection import Database
-from billing.database.models import LOG_CONSUME, LOG_REFUND, GatewayToken, GatewayUser, Log
+from billing.database.models import GatewayToken, GatewayUser, Log
 from billing.database.queries import TokenRow, UserRow
-
-
-class LogRow(NamedTuple):
-    """A row of the logs, and when it was made."""
-
-    id: int
-    created_at: int
-
-
-def oldest_row(database: Database) -> LogRow | None:
-    """The oldest use or refund in the logs, of anybody; None when there is none."""
-    rows = database.fetch(_oldest_row, heavy=True)
-    return LogRow(*map(int, rows[0])) if rows else None
 
 
 def logs_since(
@@ -60,13 +47,6 @@ def _created_at(service: Service, user: UserRow, token: TokenRow | None) -> int:
         query, id, is_known = _user_created, user.id, columns.has("users", "created_at")
     rows = database.fetch(query, id) if is_known else []
     return int(rows[0][0] or 0) if rows else 0
-
-
-def _oldest_row(columns: TableColumns) -> Node:
-    # The sum keeps an index on the type alone out of it, which would have all rows sorted.
-    counted = (Log.type + 0).in_((LOG_CONSUME, LOG_REFUND))
-    rows = Log.select(Log.id, Log.created_at).where(counted, Log.created_at > 0)
-    return rows.order_by(Log.created_at).limit(1)
 
 
 def _count_before(columns: TableColumns) -> Node:

@@ -16,6 +16,7 @@ from billing.core.gateway_options import deciding_keys, settings_from_options
 from billing.core.gateways import UNKNOWN, Gateway, identify_gateway
 from billing.core.heavy_reads import HeavyReads
 from billing.core.remembered import Remembered
+from billing.core.usage_cache import UsageCache
 from billing.database.connection import Database
 from billing.database.queries import (
     DECISIVE_COLUMNS,
@@ -28,6 +29,7 @@ from billing.database.queries import (
     verify_attached,
     verify_embedded,
 )
+from billing.database.usage_file import UsageFile
 from billing.quota import Balance, Display, access_until, display, spendable
 
 if TYPE_CHECKING:
@@ -83,6 +85,8 @@ class Service:
         self.log_database = self._open_log_database()
         #: The codes that a user redeemed, by its id: gateways have no index that finds them.
         self.redemptions: Remembered[list[tuple[Any, ...]]] = Remembered(60, 1000, now)
+        #: What is remembered of an attached gateway's logs; None for nothing.
+        self.usage_cache = self._open_usage_cache()
         self.queries = Queries(self.database)
         self._published = Terms(settings, _display_of(settings), {}, {})
         self._thread = _ThreadTerms()
@@ -169,6 +173,8 @@ class Service:
     def close(self) -> None:
         """Close this thread's connections."""
         self.database.close()
+        if self.usage_cache is not None:
+            self.usage_cache.file.close()
         if self.log_database is not None:
             self.log_database.close()
 
@@ -191,6 +197,12 @@ class Service:
             columns_ttl=settings.options_refresh,
             now=self._now,
         )
+
+    def _open_usage_cache(self) -> UsageCache | None:
+        path, database = self._environment_settings.usage_cache_path, self.log_database
+        if path is None or database is None:
+            return None
+        return UsageCache(UsageFile(path, database.url.identity), database)
 
     def visible_balance(self, user: UserRow, token: TokenRow | None) -> tuple[Balance, int]:
         """The balance that a caller sees, and when its access ends (unix seconds, 0 for never)."""

@@ -23,7 +23,7 @@ from billing.database.dialects.base import (
     ThreadState,
 )
 from billing.database.faults import driver_error, driver_errors, translate_error
-from billing.errors import DatabaseError, DatabaseUnavailable
+from billing.errors import DatabaseError, DatabaseMisconfigured, DatabaseUnavailable
 
 if TYPE_CHECKING:
     from config import DatabaseURL
@@ -117,10 +117,15 @@ class Database:
         for attempt in range(1, self._max_attempts + 1):
             try:
                 result = read(self._ensure_connected())
-            except DatabaseError:
+            except DatabaseError as error:
                 # The server has answered: it has other tables, or has just let us connect.
                 self._breaker.close()
-                raise
+                if not isinstance(error, DatabaseMisconfigured) or self._columns is None:
+                    raise
+                # Perhaps the tables were changed since they were looked at.
+                self._columns = None
+                if attempt == self._max_attempts:
+                    raise
             except self._errors as error:
                 self._on_error(error, heavy)
                 if attempt == self._max_attempts:

@@ -227,6 +227,11 @@ def user_by_id(columns: TableColumns) -> Query:
     )
 
 
+def users_by_id(columns: TableColumns) -> Node:
+    used = (GatewayUser.id > PLACEHOLDER, GatewayUser.used_quota > 0)
+    return GatewayUser.select(GatewayUser.id).where(*used).order_by(GatewayUser.id).limit(1000)
+
+
 def user_by_name(columns: TableColumns) -> Query:
     return GatewayUser.select(*_select_existing(columns, _USER)).where(
         GatewayUser.username == PLACEHOLDER
@@ -322,6 +327,11 @@ class Queries:
         for row in self._database.fetch(user_by_name, name):
             return UserRow._make(row)
         return None
+
+    def users_after(self, user_id: int) -> list[int]:
+        """The ids of the next users above that one who have used anything; 1000 at most."""
+        rows = self._database.fetch(users_by_id, user_id, heavy=True)
+        return [int(id) for (id,) in rows]
 
     def ready(self) -> None:
         """Returns when the tables can be read."""

@@ -1,4 +1,4 @@
-"""Lists the days or hours of a period with what is known of each."""
+"""Lists the days or hours of a period with what is known of each, and since when."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from itertools import groupby
 from billing.core.daily_costs import PeriodCosts
 from billing.core.days import Period
 from billing.core.hours import Hour
+
+
+def known_fields(found: PeriodCosts) -> dict[str, int]:
+    """The fields that say since when the gateway's logs know, each where it matters."""
+    fields = {"logs_since": found.known_since, "pruned_before": found.pruned_before}
+    return {name: second for name, second in fields.items() if second}
 
 
 def by_bucket(period: Period, found: PeriodCosts) -> Iterator[tuple[int, int, list[Hour]]]:

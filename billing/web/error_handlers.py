@@ -61,13 +61,12 @@ def init_app(app: Flask, default_language: str, read_failures: ReadFailures) -> 
     def render(error: BillingError, cause: Exception | None = None) -> Response:
         g.error_code = error.code
         text = ErrorText(error.type, error.code, error.zh, error.en)
-        # What we do not support is no failure: it is known, and the error's own text says it.
-        if error.status >= 500 and error.status != 501:
+        if error.status >= 500 and not error.is_expected:
             request_id = request.headers.get("X-Request-Id", "-")
             log.error("%s: %s", error.code, error, exc_info=cause, extra={"request_id": request_id})
             view = app.view_functions.get(request.endpoint or "")
             text = read_failures.get(view, text) if view else text
-        body = _body(text, error.param, default_language)
+        body = {**_body(text, error.param, default_language), **error.fields}
         return JSONResponse(body, error.status, error.headers.items())
 
     def render_http_error(error: HTTPException) -> Response:

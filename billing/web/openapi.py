@@ -29,7 +29,7 @@ openapi = Blueprint("openapi", __name__)
 
 #: Keys that a body may lack; all others are required.
 _OPTIONAL_KEYS = {
-    *("code", "param", "logs_since", "total_usage_counted"),
+    *("code", "param", "logs_since", "pruned_before", "total_usage_counted"),
     *("source", "plan", "resets_at", "token_available", "account_available"),
     *("api_key_id", "api_key_name"),
 }

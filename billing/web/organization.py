@@ -14,7 +14,7 @@ from billing.core.service import Service, current_service
 from billing.core.token_names import TokenName, TokenNames
 from billing.web.answers import with_unit
 from billing.web.auth import authenticate
-from billing.web.buckets import by_bucket
+from billing.web.buckets import by_bucket, known_fields
 from billing.web.json_response import JSONResponse
 from billing.web.page_params import COMPLETIONS, COSTS, Page, parse_page
 from billing.web.schemas import CompletionsPageSchema, CostPageSchema, dump
@@ -77,8 +77,8 @@ def _page(
             more = {} if token is None else {"api_key_id": token.id, "api_key_name": token.name}
             results.append({**result(group, total), **more})
         data.append({"start_time": start, "end_time": end, "results": results})
-    since = {"logs_since": found.known_since} if found.known_since else {}
-    return {"data": data, "has_more": page.next is not None, "next_page": page.next, **since}
+    body = {"data": data, "has_more": page.next is not None, "next_page": page.next}
+    return {**body, **known_fields(found)}
 
 
 def _find(service: Service, page: Page, logs_alone: bool) -> tuple[PeriodCosts, TokenNames | None]:

@@ -103,13 +103,14 @@ class DailyCostSchema(Body):
 class DailyUsageSchema(UsageSchema):
     """`usage?include=daily_costs` (docs/contract.md section 5); costs in cents.
 
-    The last two keys are left out where all is known.
+    The last three keys are left out where all is known, and in the logs.
     """
 
     daily_costs = fields.List(fields.Nested(DailyCostSchema))
     period_usage = fields.Float()
     period_refunded = fields.Float()
     logs_since = fields.Integer()
+    pruned_before = fields.Integer()
     total_usage_counted = fields.Boolean()
 
 
@@ -219,6 +220,7 @@ class CostPageSchema(Body):
     has_more = fields.Boolean()
     next_page = fields.String(allow_none=True)
     logs_since = fields.Integer()
+    pruned_before = fields.Integer()
 
 
 class CompletionsPageSchema(CostPageSchema):

@@ -15,7 +15,7 @@ from billing.core.service import Service, current_service
 from billing.quota import Balance, limited_by
 from billing.web.answers import with_unit
 from billing.web.auth import authenticate
-from billing.web.buckets import by_bucket
+from billing.web.buckets import by_bucket, known_fields
 from billing.web.error_handlers import ErrorText, ReadFailures
 from billing.web.json_response import JSONResponse
 from billing.web.query_params import parse_dates
@@ -92,9 +92,7 @@ def _daily_usage() -> JSONResponse:
 
 def _unknown(service: Service, found: PeriodCosts) -> dict[str, Any]:
     """Fields that are there only where figures are not: days without logs, uncounted usage."""
-    fields: dict[str, Any] = {}
-    if found.known_since:
-        fields["logs_since"] = found.known_since
+    fields: dict[str, Any] = {**known_fields(found)}
     token = service.token_in_scope(g.caller.token)
     if token is not None and not service.counts_usage_of(token):
         fields["total_usage_counted"] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +68,41 @@ def test_openais_costs_leave_those_days_out_too(newapi: Gateway) -> None:
 
     assert [bucket["start_time"] for bucket in body["data"]] == [START + 2 * DAY]
     assert body["logs_since"] == START + 2 * DAY + 3600
+
+
+def test_days_that_the_usage_cache_alone_knows_are_marked(newapi: Gateway, tmp_path: Path) -> None:
+    newapi.user(id=1)
+    newapi.token(1, id=2, created_time=START - DAY)
+    for day in range(4):
+        log(newapi, 70 + day, day * DAY + 3600)
+    usage, costs = query(0, 4), f"costs?start_time={START}&end_time={START + 4 * DAY}"
+    completions = f"usage/completions?start_time={START}&end_time={START + 4 * DAY}"
+    paths = [usage, *(f"/v1/organization/{path}" for path in (costs, completions))]
+    cache = {"USAGE_CACHE": str(tmp_path / "usage.db")}
+    before = [ask(newapi, path, **cache) for path in paths]
+    newapi.execute("DELETE FROM logs WHERE created_at < ?", START + 2 * DAY)
+
+    pruned = [ask(newapi, path, **cache) for path in paths]
+    later = ask(newapi, query(3, 4), **cache)
+
+    mark = {"pruned_before": START + 2 * DAY + 3600}
+    assert pruned == [{**body, **mark} for body in before]
+    assert not any("pruned_before" in body for body in (*before, later))
+
+
+@pytest.mark.parametrize("newapi", ["sqlite"], indirect=True)
+def test_days_of_a_caller_who_is_newer_than_the_pruning_are_not_marked(
+    newapi: Gateway, tmp_path: Path
+) -> None:
+    newapi.user(id=1)
+    newapi.token(1, id=2, created_time=START + 3 * DAY)
+    for day in range(4):
+        log(newapi, 70 + day, day * DAY + 3600, user_id=9 if day < 3 else 1)
+    cache = {"USAGE_CACHE": str(tmp_path / "usage.db")}
+    before = ask(newapi, **cache)
+    newapi.execute("DELETE FROM logs WHERE created_at < ?", START + 2 * DAY)
+
+    assert ask(newapi, **cache) == before
 
 
 @pytest.mark.parametrize("newapi", ["sqlite"], indirect=True)

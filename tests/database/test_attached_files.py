@@ -8,7 +8,10 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -252,3 +255,29 @@ def test_a_gateway_that_stops_while_we_open_its_file_leaves_its_own_files(
 
     assert limit(newapi.client(**ENV)) == 1000
     assert {name: Path(f"{file}{name}").stat().st_ino for name in its_own} == its_own
+
+
+@pytest.mark.parametrize("newapi", ["sqlite"], indirect=True)
+def test_reads_find_the_moments_between_commits_of_a_busy_gateway(newapi: Gateway) -> None:
+    path = newapi.url.removeprefix("sqlite:///")
+    is_over = threading.Event()
+
+    def write_all_the_time() -> None:
+        """Keep the file locked but for half a millisecond in fifty, as commits to a disk do."""
+        with closing(sqlite3.connect(path, timeout=10, isolation_level=None)) as connection:
+            while not is_over.is_set():
+                connection.execute("BEGIN EXCLUSIVE")
+                time.sleep(0.05)
+                connection.execute("COMMIT")
+                time.sleep(0.0005)
+
+    client = newapi.client(DATABASE_TIMEOUT="3")
+    with ThreadPoolExecutor() as pool:
+        writer = pool.submit(write_all_the_time)
+        try:
+            answers = [client.get(SUBSCRIPTION, headers=bearer(KEY)) for _ in range(10)]
+        finally:
+            is_over.set()
+        writer.result()
+
+    assert [answer.status_code for answer in answers] == [200] * 10

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from billing.core.credentials import digest
 from billing.database import schema
 from billing.database.connection import Database
 from billing.database.migrations import Migration
@@ -26,6 +27,7 @@ DUMPS = ROOT / "tests" / "support" / "embedded"
 #: Runs `flask` with the migrations of the tests.
 FLASK = """
 import sys
+from billing.core.credentials import digest
 from billing.database import schema
 from tests.support.migrations_to_test import MIGRATIONS
 schema.MIGRATIONS = MIGRATIONS
@@ -168,6 +170,31 @@ def test_commands_ask_for_init_before_they_use_older_tables(
     refused = version_1.run("token", "list", status=1)
 
     assert refused == "Error: the tables are of an older release: run `flask init`\n"
+
+
+COSTS = "/v1/organization/costs?start_time=1793404800"
+ALICE = {"Authorization": "0f" * 16, "New-Api-User": "1"}
+
+
+def test_costs_of_older_tables_ask_for_init_and_are_answered_after_it(
+    version_1: Billing, caplog: pytest.LogCaptureFixture
+) -> None:
+    access_token = ALICE["Authorization"]
+    version_1.execute(f"UPDATE users SET access_token = '{digest(access_token)}' WHERE id = 1")
+    client = version_1.app.test_client()
+    arguments = ("usage", "show", "alice", "--from", "2026-11-01", "--to", "2026-11-02")
+
+    before = client.get(COSTS, headers=ALICE)
+    shown = version_1.run(*arguments, status=1)
+    balance = client.get("/v1/dashboard/billing/subscription", headers=ALICE)
+    version_1.run("init")
+    after = client.get(COSTS, headers=ALICE)
+
+    assert (before.status_code, before.get_json()["error"]["code"]) == (500, "internal_error")
+    assert (balance.status_code, after.status_code) == (200, 200)
+    reason = "the tables are of an older release: run `flask init`"
+    assert shown == f"Error: the database failed: {reason}\n"
+    assert f"internal_error: {reason}" in caplog.messages
 
 
 def test_init_applies_the_migrations_in_order_and_says_which(

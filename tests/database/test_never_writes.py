@@ -39,8 +39,8 @@ HEADERS: list[dict[str, str]] = [
 ]
 
 
-def every_request(gateway: Gateway) -> set[int]:
-    client = gateway.client(OPTIONS_REFRESH="1")
+def every_request(gateway: Gateway, **env: str) -> set[int]:
+    client = gateway.client(OPTIONS_REFRESH="1", **env)
     return {
         client.open(path, method=method, headers=headers).status_code
         for path in PATHS
@@ -49,15 +49,21 @@ def every_request(gateway: Gateway) -> set[int]:
     }
 
 
-def test_requests_of_every_kind_leave_every_row_as_it_was(gateway: Gateway) -> None:
+@pytest.mark.parametrize("usage_cache", ["off", "usage.db"])
+def test_requests_of_every_kind_leave_every_row_as_it_was(
+    gateway: Gateway, tmp_path: Path, usage_cache: str
+) -> None:
+    env = {"USAGE_CACHE": usage_cache.replace("usage.db", str(tmp_path / "usage.db"))}
+    gateway.insert("logs", user_id=1, created_at=1793500000, type=2, model_name="m", quota=1)
     gateway.token(gateway.user(access_token="0f" * 16), expired_time=1700000000, remain_quota=0)
     gateway.option("QuotaPerUnit", "250000")
     before = gateway.dump()
 
-    statuses = every_request(gateway)
+    statuses = every_request(gateway, **env)
 
     assert statuses == {200, 400, 401, 404, 405}
     assert gateway.dump() == before
+    assert (tmp_path / "usage.db").exists() == (usage_cache != "off")
 
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])
@@ -68,9 +74,10 @@ def test_a_sqlite_file_is_the_same_to_the_byte(
         gateway.execute(f"PRAGMA journal_mode = {journal}")
         gateway.token(gateway.user(access_token="0f" * 16))
         path = tmp_path / "one-api.db"
+        gateway.insert("logs", user_id=1, created_at=1793500000, type=2, model_name="m", quota=1)
         before = hashlib.sha256(path.read_bytes()).digest()
 
-        every_request(gateway)
+        every_request(gateway, USAGE_CACHE=str(tmp_path / "usage.db"))
 
         assert hashlib.sha256(path.read_bytes()).digest() == before
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.application import Billing
+from tests.support.gateways import KEY, Gateway
 from tests.support.gunicorn import Gunicorn
 from tests.support.mariadb import MariaDB, OnMySQL
 from tests.support.nginx import Front, Nginx
@@ -40,6 +42,27 @@ def site(callers: Callers, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The service with two workers, on each kind of database."""
     with callers.served(Gunicorn, tmp_path_factory.mktemp("gunicorn")) as site:
         yield site
+
+
+@pytest.fixture
+def cached_site(newapi: Gateway, tmp_path: Path) -> Iterator[Site]:
+    """The service attached to a gateway, with a usage cache; old logs are pruned."""
+    access_token, now = "0f" * 16, int(time.time())
+    user_id = newapi.user(access_token=access_token, used_quota=400)
+    token_id = newapi.token(user_id)
+    for day in range(10):
+        log = {"user_id": user_id, "token_id": token_id, "type": 2, "model_name": "m", "quota": 40}
+        newapi.insert("logs", created_at=now - day * 86400 - 7200, **log)
+    env = {"BILLING_MODE": "attached", "DATABASE_URL": newapi.url}
+    server = Gunicorn({**env, "USAGE_CACHE": str(tmp_path / "usage.db")}, tmp_path)
+    site = Site(server, user_id, access_token, {"example": KEY})
+    try:
+        costs = f"/v1/organization/costs?start_time={now - 9 * 86400}"
+        assert site.ask(costs, "example").status == 200
+        newapi.execute("DELETE FROM logs WHERE created_at < ?", now - 86400)
+        yield site
+    finally:
+        server.close()
 
 
 @pytest.fixture

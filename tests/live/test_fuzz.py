@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -58,6 +59,17 @@ def test_no_request_breaks_an_answer_or_reads_what_is_not_its_own(site: Site) ->
     assert {0, 200, 400, 401, 404, 405} <= statuses
     assert site.server.workers() == workers
     assert site.ask(USAGE, "example").body == b'{"object":"list","total_usage":2500.0}\n'
+
+
+@pytest.mark.parametrize("newapi", ["sqlite"], indirect=True)
+def test_no_request_breaks_an_answer_from_the_usage_cache(cached_site: Site) -> None:
+    workers = cached_site.server.workers()
+
+    statuses = fuzz(cached_site, EXAMPLES // 2, fixed=True)
+
+    assert {0, 200, 400, 401, 404, 405} <= statuses
+    assert cached_site.server.workers() == workers
+    assert cached_site.ask(USAGE, "example").body == b'{"object":"list","total_usage":0.05}\n'
 
 
 @under_threads

@@ -8,11 +8,26 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.support.processes import environment
 from tests.support.site import Site
 
 
 def test_the_service_answers_as_it_is_described(site: Site, tmp_path: Path) -> None:
+    answers_as_described(site, tmp_path)
+
+
+@pytest.mark.parametrize("newapi", ["sqlite"], indirect=True)
+def test_the_usage_cache_is_answered_from_as_it_is_described(
+    cached_site: Site, tmp_path: Path
+) -> None:
+    answers_as_described(cached_site, tmp_path)
+
+    assert "cache cannot be used" not in cached_site.server.log
+
+
+def answers_as_described(site: Site, tmp_path: Path) -> None:
     report = tmp_path / "report.har"
     result = subprocess.run(
         [

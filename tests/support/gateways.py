@@ -134,7 +134,8 @@ class Gateway:
 
     def app(self, now: Callable[[], float] | None = None, /, **env: str) -> Flask:
         """An application with those variables; `now` is the clock by which its caches expire."""
-        settings = Settings.from_env({"BILLING_MODE": "attached", "DATABASE_URL": self.url, **env})
+        env = {"BILLING_MODE": "attached", "DATABASE_URL": self.url, "USAGE_CACHE": "off", **env}
+        settings = Settings.from_env(env)
         app = create_app(settings)
         if now is not None:
             app.extensions["billing"] = Service(settings, now)

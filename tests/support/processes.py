@@ -81,7 +81,9 @@ def environment(env: dict[str, str]) -> dict[str, str]:
     """The variables of a subprocess: nothing of the tester's settings leaks in."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     folder = str(Path(sys.executable).parent)
-    return {**kept, "PATH": f"{folder}:{kept.get('PATH', '')}", "PYTHONUTF8": "1", **env}
+    path = {"PATH": f"{folder}:{kept.get('PATH', '')}"}
+    # Its default is beside the code.
+    return {**kept, **path, "PYTHONUTF8": "1", "USAGE_CACHE": "off", **env}
 
 
 def flask(env: dict[str, str], *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:

@@ -18,6 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "BILLING_MODE": "embedded",
     "DATABASE_URL": DatabaseURL("sqlite", path=ROOT / "billing.db"),
     "LOG_DATABASE_URL": None,
+    "USAGE_CACHE": Path(),
     "OPTIONS_REFRESH": 60,
     "DATABASE_TIMEOUT": 3.0,
     "QUOTA_PER_UNIT": 500000,
@@ -60,6 +61,9 @@ GOOD: list[tuple[str, str, Any]] = [
     *[("REQUIRE_NEW_API_USER", yes, True) for yes in ("true", "True", "1")],
     *[("REQUIRE_NEW_API_USER", no, False) for no in ("false", "FALSE", "0")],
     ("TRUSTED_PROXY_HOPS", "10", 10),
+    ("USAGE_CACHE", "off", None),
+    ("USAGE_CACHE", "cache/usage.db", ROOT / "cache" / "usage.db"),
+    ("USAGE_CACHE", "/var/lib/billing/usage.db", Path("/var/lib/billing/usage.db")),
     ("DEFAULT_LANGUAGE", "en", "en"),
     ("LOG_LEVEL", "DEBUG", "DEBUG"),
     ("LOG_FORMAT", "json", "json"),
@@ -92,6 +96,7 @@ BAD: list[tuple[str, list[str], str]] = [
     ("BILLING_SCOPE", ["user"], "must be token, account or spendable"),
     ("UNLIMITED_TOKENS", ["infinite"], "must be sentinel or account"),
     ("REQUIRE_NEW_API_USER", ["yes", "2"], "must be true or false"),
+    ("USAGE_CACHE", ["/var/lib/billing/", ":memory:"], "must be a path, or off"),
     ("TRUSTED_PROXY_HOPS", [*WHOLE, "11"], "must be a whole number from 0 to 10"),
     ("DEFAULT_LANGUAGE", ["fr", "zh-CN"], "must be zh or en"),
     ("LOG_LEVEL", ["debug", "TRACE"], "must be DEBUG, INFO, WARNING or ERROR"),
@@ -155,6 +160,25 @@ def test_an_empty_variable_is_an_unset_one(empty: dict[str, str]) -> None:
 
     assert {name: getattr(settings, name.lower()) for name in DEFAULTS} == DEFAULTS
     assert settings.set_by_environment == frozenset()
+
+
+def test_each_gateway_has_a_usage_cache_of_its_own() -> None:
+    def path(url: str, **env: str) -> Path | None:
+        attached = {"BILLING_MODE": "attached", "DATABASE_URL": url, **env}
+        return Settings.from_env(attached).usage_cache_path
+
+    first = path("mysql://billing:one@h/newapi")
+
+    assert first is not None
+    assert first.parent == ROOT
+    assert first.match("usage-cache-*.db")
+    assert first == path("mysql://another:two@h/newapi")
+    assert first != path("mysql://billing:one@h/oneapi")
+    assert first != path("mysql://billing:one@h/newapi", LOG_DATABASE_URL="mysql://u@h/logs")
+    assert path("postgresql://a:one@h/newapi") == path("postgresql://b:two@h/newapi")
+    assert path("postgresql://a@h/newapi") != path("postgresql://a@i/newapi")
+    assert path("sqlite:///one-api.db", USAGE_CACHE="off") is None
+    assert Settings.from_env({}).usage_cache_path is None
 
 
 def test_a_secret_in_an_address_is_no_part_of_how_settings_print() -> None:

@@ -207,6 +207,10 @@ class Dialect(peewee.Database):
         """Pairs of a table and a column, for those of `tables` that exist; one statement."""
         raise NotImplementedError
 
+    def blocks_writers(self) -> bool:
+        """Whether nobody can commit while a read of ours runs."""
+        return False
+
     # SQL.
 
     def packs_rows(self) -> bool:

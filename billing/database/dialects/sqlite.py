@@ -7,10 +7,10 @@ import logging
 import re
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import peewee
 
@@ -23,6 +23,7 @@ from billing.database.dialects.sqlite_file import (
     has_no_wal,
     is_wal,
 )
+from billing.database.faults import driver_error
 from billing.database.models import SCHEMA_TABLE
 
 if TYPE_CHECKING:
@@ -39,8 +40,10 @@ _ATTACHED_STATEMENT_LIMIT = 2.0
 #: SQLite's virtual machine instructions between two looks at the clock.
 _PROGRESS_INTERVAL = 20_000
 
-#: A lock may be waited for this many seconds past what a request has left.
-_BUSY_TIMEOUT_TOLERANCE = 0.25
+#: How long a reader sleeps between two attempts to lock the file, in seconds, and which share of
+#: the time that it has waited. SQLite's own wait sleeps for up to 100 ms: beside a gateway that
+#: commits all the time it meets no moment between two commits, for seconds.
+_SHORTEST_LOCK_SLEEP, _LONGEST_LOCK_SLEEP, _LOCK_SLEEP_SHARE = 0.0002, 0.001, 0.005
 
 #: How long a change of the journal mode, or the end of a WAL, may wait for other connections.
 _WAL_SECONDS = 5.0
@@ -66,6 +69,9 @@ SELECT entry.name, field.name FROM sqlite_master AS entry
 JOIN pragma_table_info(entry.name) AS field
 WHERE entry.name IN (SELECT value FROM json_each(?))
 """
+
+
+T = TypeVar("T")
 
 
 def _decode(text: bytes) -> str:
@@ -124,25 +130,49 @@ class SQLite(Dialect, peewee.SqliteDatabase):
 
     def _open(self) -> sqlite3.Connection:
         """A connection that has read, so that in WAL mode it keeps the side files from now on."""
-        thread = self._thread
-        connection = sqlite3.connect(
-            self._uri, uri=True, timeout=thread.connect_timeout, isolation_level=None
-        )
-        thread.statement_limit = thread.connect_timeout
+        thread, reads_only = self._thread, self._access in READ_ONLY
+        timeout = 0.0 if reads_only else thread.connect_timeout
+        connection = sqlite3.connect(self._uri, uri=True, timeout=timeout, isolation_level=None)
+        thread.statement_limit = timeout
+
+        def read() -> None:
+            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").close()
+
         try:
-            if self._access in READ_ONLY:
+            if reads_only:
                 connection.execute("PRAGMA query_only = 1").close()
-                thread.statement_started_at = time.monotonic()
                 connection.set_progress_handler(self._is_overdue, _PROGRESS_INTERVAL)
+                self._when_unlocked(read, thread.connect_timeout)
             else:
                 connection.text_factory = _decode
-            connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").close()
+                read()
         except BaseException:
             connection.close()
             raise
         return connection
 
     def fetch_all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        if self._access not in READ_ONLY:
+            return self._fetch_decoded(sql, *parameters)
+        seconds = self._thread.seconds_left()
+        return self._when_unlocked(lambda: self._fetch_decoded(sql, *parameters), seconds)
+
+    def _when_unlocked(self, read: Callable[[], T], seconds: float) -> T:
+        """What `read` returns, repeated for so many seconds while another has the file locked."""
+        began = time.monotonic()
+        while True:
+            self._thread.statement_started_at = time.monotonic()
+            try:
+                return read()
+            except (peewee.OperationalError, sqlite3.OperationalError) as error:
+                code = getattr(driver_error(error), "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+                waited = time.monotonic() - began
+                if code & 0xFF != sqlite3.SQLITE_BUSY or waited > seconds:
+                    raise
+            sleep = min(waited * _LOCK_SLEEP_SHARE, _LONGEST_LOCK_SLEEP)
+            time.sleep(max(sleep, _SHORTEST_LOCK_SLEEP))
+
+    def _fetch_decoded(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Text that is not UTF-8 is read with U+FFFD in it.
 
         By a second attempt: a decoder of ours would make every read slower.
@@ -219,16 +249,6 @@ class SQLite(Dialect, peewee.SqliteDatabase):
         state, known = self._file.state(), self._thread.file
         return state is None or known is None or state[:2] != known[:2]
 
-    def begin_statement(self, sql: str) -> str:
-        thread = self._thread
-        thread.statement_started_at = time.monotonic()
-        left = thread.seconds_left()
-        # SQLite waits for locks in a loop of its own, which no progress handler ends.
-        if abs(thread.statement_limit - left) > _BUSY_TIMEOUT_TOLERANCE:
-            self.execute_sql(f"PRAGMA busy_timeout = {int(left * 1000)}").close()
-            thread.statement_limit = left
-        return sql
-
     def columns_of(self, tables: Sequence[str]) -> list[tuple[str, str]]:
         return self.fetch_all(_COLUMNS_SQL, json.dumps(list(tables)))
 
@@ -264,6 +284,9 @@ class SQLite(Dialect, peewee.SqliteDatabase):
 
     def is_wal_missing(self) -> bool:
         return self._access != "attached" and has_no_wal(self._file.header())
+
+    def blocks_writers(self) -> bool:
+        return not is_wal(self._file.header())
 
     @classmethod
     def error_text(cls, error: Exception) -> str:
