@@ -14,7 +14,7 @@ from billing.cli.output import csv_text, print_result
 from billing.cli.parameters import ID, NAME, Zone, parse_moment
 from billing.core.daily_costs import daily_costs
 from billing.core.days import Period, date_at, day_end, day_start, days_between
-from billing.core.hours import Hour, merge
+from billing.core.hour import Hour, merge
 from billing.core.service import Service, current_service
 from billing.database.queries import TokenRow, UserRow
 from billing.errors import BadParameter, BillingError, CommandError

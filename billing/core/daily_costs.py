@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from billing.core.days import Period
-from billing.core.hours import Hour, merge, read_hours
+from billing.core.hour import Hour, merge
+from billing.core.hours import read_hours
 from billing.core.service import Service
 from billing.database.queries import TokenRow, UserRow
 

@@ -1,4 +1,4 @@
-"""The queries behind core/hours.py: sums of `quota_data` and of `logs` by span, token and model.
+"""The queries of core/hour_reads.py: `quota_data` and `logs` summed by span, token and model.
 
 Their values, in order: where the first span begins, the seconds of a span, the owner's, and the
 start and the end of the period.

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from billing.core.daily_costs import PeriodCosts
 from billing.core.days import Period
-from billing.core.hours import Hour
+from billing.core.hour import Hour
 
 
 def known_fields(found: PeriodCosts) -> dict[str, int]:

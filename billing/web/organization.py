@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from flask import Blueprint, g, request
 
 from billing.core.daily_costs import PeriodCosts, daily_costs
-from billing.core.hours import Hour
+from billing.core.hour import Hour
 from billing.core.service import Service, current_service
 from billing.core.token_names import TokenName, TokenNames
 from billing.web.answers import with_unit
