@@ -22,6 +22,9 @@ unit: .venv/dev ## the tests that need no server and no more than a moment
 test: .venv/dev ## install what the tests need, and run them all
 	@./tests/install-servers && .venv/bin/pytest -n 2 --dist worksteal
 
+image-test: .venv/dev ## build the image of the Dockerfile without Docker, and run it
+	@./tests/install-servers && .venv/bin/pytest tests/image
+
 coverage: .venv/dev ## all tests, and which branches of billing/ they took
 	@./tests/install-servers && .venv/bin/pytest --cov --cov-report=term-missing:skip-covered
 
@@ -57,4 +60,4 @@ lock: .venv/dev ## write requirements.txt and requirements-dev.txt from their .i
 .venv/dev: requirements-dev.txt | .venv/bin/pip
 	@./tests/install-servers build && .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && touch $@ .venv/run
 
-.PHONY: help run check format unit test coverage soak audit bench bench-data wrk lock
+.PHONY: help run check format unit test image-test coverage soak audit bench bench-data wrk lock
