@@ -185,6 +185,7 @@ def test_the_paths_to_pass_on_are_those_of_the_nginx_sample(document: str) -> No
     (location,) = re.findall(r"location ~ (\S+) {", text_of(document))
 
     assert f"location ~ {location} {{" in text_of("deploy/nginx.conf")
+    assert f"path_regexp {location}\n" in text_of("deploy/Caddyfile")
 
 
 # Form

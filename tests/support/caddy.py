@@ -1,0 +1,72 @@
+"""Caddy with deploy/Caddyfile, in front of the service."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from tests.support.http_client import ask
+from tests.support.processes import ROOT, environment, free_port, program, wait_for
+from tests.support.secrets import SERVER_LOGS
+
+
+class Caddy:
+    """Caddy with deploy/Caddyfile on a free port, in front of the unix socket `upstream`.
+
+    `changes` are more replacements in that file, old text to new; `gateway` is the address that
+    gets what is not ours.
+    """
+
+    #: The change after which it waits for the service no longer than 0.3 s.
+    HURRIED: ClassVar = {"response_header_timeout 10s": "response_header_timeout 300ms"}
+    #: The change after which new-api's own path is the gateway's.
+    LEAVES_TOKEN_USAGE: ClassVar = {r"|api/usage/token/?$)": ")"}
+
+    def __init__(
+        self, folder: Path, upstream: Path, changes: Mapping[str, str], gateway: str = ""
+    ) -> None:
+        self.port, self.folder = free_port(), folder
+        self.url = f"http://127.0.0.1:{self.port}"
+        config = (ROOT / "deploy" / "Caddyfile").read_text()
+        for old, new in {
+            "{\n\t#": "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n\t#",
+            "/var/log/caddy/": f"{folder}/",
+            "/run/billing/gunicorn.sock": str(upstream),
+            "\n:80 {": f"\n:{self.port} {{",
+            **(
+                {"127.0.0.1:3000": gateway}
+                if gateway
+                else {"\thandle {\n": "\thandle {\n\t\terror 404\n"}
+            ),
+            **changes,
+        }.items():
+            assert old in config, f"deploy/Caddyfile has no {old!r}"
+            config = config.replace(old, new)
+        (folder / "Caddyfile").write_text(config)
+        SERVER_LOGS.append(folder)
+        with (folder / "start.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [program("caddy"), "run", "--config", f"{folder}/Caddyfile"],
+                env=environment({"HOME": str(folder)}),
+                stdout=log,
+                stderr=log,
+            )
+        try:
+            wait_for(lambda: self.process.poll() or ask(self.url, "/"), "Caddy")
+            if self.process.poll():
+                raise TimeoutError
+        except TimeoutError:
+            self.close()
+            raise AssertionError(self.log) from None
+
+    @property
+    def log(self) -> str:
+        """All that it logged, of starts, errors and requests."""
+        return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        self.process.wait(30)
