@@ -282,7 +282,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
 def citing_files() -> list[Path]:
     """Code, samples and settings: what may cite a document in a comment."""
     kinds = ("*.py", "*.js", "*.in", "*.toml", "*.sql", "Makefile", "Procfile", "Dockerfile")
-    found = {path for kind in kinds for path in ROOT.rglob(kind)} | set(ROOT.glob("deploy/*"))
+    found = {path for kind in kinds for path in ROOT.rglob(kind)} | set(ROOT.glob("deploy/**/*"))
     return sorted(
         path
         for path in found
