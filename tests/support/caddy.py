@@ -29,17 +29,16 @@ class Caddy:
     ) -> None:
         self.port, self.folder = free_port(), folder
         self.url = f"http://127.0.0.1:{self.port}"
+        variables = {
+            "HOME": str(folder),
+            "SITE": f":{self.port}",
+            "LOGS": str(folder),
+            "BILLING": f"unix/{upstream}",
+            **({"GATEWAY": gateway} if gateway else {"ALL_ELSE": "nothing"}),
+        }
         config = (ROOT / "deploy" / "Caddyfile").read_text()
         for old, new in {
             "{\n\t#": "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n\t#",
-            "/var/log/caddy/": f"{folder}/",
-            "/run/billing/gunicorn.sock": str(upstream),
-            "\n:80 {": f"\n:{self.port} {{",
-            **(
-                {"127.0.0.1:3000": gateway}
-                if gateway
-                else {"\thandle {\n": "\thandle {\n\t\terror 404\n"}
-            ),
             **changes,
         }.items():
             assert old in config, f"deploy/Caddyfile has no {old!r}"
@@ -49,7 +48,7 @@ class Caddy:
         with (folder / "start.log").open("wb") as log:
             self.process = subprocess.Popen(
                 [program("caddy"), "run", "--config", f"{folder}/Caddyfile"],
-                env=environment({"HOME": str(folder)}),
+                env=environment(variables),
                 stdout=log,
                 stderr=log,
             )
