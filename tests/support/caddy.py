@@ -13,7 +13,7 @@ from tests.support.secrets import SERVER_LOGS
 
 
 class Caddy:
-    """Caddy with deploy/Caddyfile on a free port, in front of the unix socket `upstream`.
+    """Caddy with deploy/Caddyfile on a free port, in front of a unix socket or of a host:port.
 
     `changes` are more replacements in that file, old text to new; `gateway` is the address that
     gets what is not ours.
@@ -25,7 +25,11 @@ class Caddy:
     LEAVES_TOKEN_USAGE: ClassVar = {r"|api/usage/token/?$)": ")"}
 
     def __init__(
-        self, folder: Path, upstream: Path, changes: Mapping[str, str], gateway: str = ""
+        self,
+        folder: Path,
+        upstream: Path | str,
+        changes: Mapping[str, str],
+        gateway: str = "",
     ) -> None:
         self.port, self.folder = free_port(), folder
         self.url = f"http://127.0.0.1:{self.port}"
@@ -33,7 +37,7 @@ class Caddy:
             "HOME": str(folder),
             "SITE": f":{self.port}",
             "LOGS": str(folder),
-            "BILLING": f"unix/{upstream}",
+            "BILLING": f"unix/{upstream}" if isinstance(upstream, Path) else upstream,
             **({"GATEWAY": gateway} if gateway else {"ALL_ELSE": "nothing"}),
         }
         config = (ROOT / "deploy" / "Caddyfile").read_text()
