@@ -12,47 +12,21 @@ from tests.support.processes import ROOT, environment, free_port, program, wait_
 from tests.support.secrets import SERVER_LOGS
 
 
-class Caddy:
-    """Caddy with deploy/Caddyfile on a free port, in front of a unix socket or of a host:port.
+class CaddyServer:
+    """Caddy with its files in `folder`, on the free port `port`."""
 
-    `changes` are more replacements in that file, old text to new; `gateway` is the address that
-    gets what is not ours.
-    """
-
-    #: The change after which it waits for the service no longer than 0.3 s.
-    HURRIED: ClassVar = {"response_header_timeout 10s": "response_header_timeout 300ms"}
-    #: The change after which new-api's own path is the gateway's.
-    LEAVES_TOKEN_USAGE: ClassVar = {r"|api/usage/token/?$)": ")"}
-
-    def __init__(
-        self,
-        folder: Path,
-        upstream: Path | str,
-        changes: Mapping[str, str],
-        gateway: str = "",
-    ) -> None:
+    def __init__(self, folder: Path) -> None:
         self.port, self.folder = free_port(), folder
         self.url = f"http://127.0.0.1:{self.port}"
-        variables = {
-            "HOME": str(folder),
-            "SITE": f":{self.port}",
-            "LOGS": str(folder),
-            "BILLING": f"unix/{upstream}" if isinstance(upstream, Path) else upstream,
-            **({"GATEWAY": gateway} if gateway else {"ALL_ELSE": "nothing"}),
-        }
-        config = (ROOT / "deploy" / "Caddyfile").read_text()
-        for old, new in {
-            "{\n\t#": "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n\t#",
-            **changes,
-        }.items():
-            assert old in config, f"deploy/Caddyfile has no {old!r}"
-            config = config.replace(old, new)
-        (folder / "Caddyfile").write_text(config)
-        SERVER_LOGS.append(folder)
-        with (folder / "start.log").open("wb") as log:
+
+    def start(self, config: str, variables: Mapping[str, str]) -> None:
+        (self.folder / "Caddyfile").write_text(config)
+        SERVER_LOGS.append(self.folder)
+        with (self.folder / "start.log").open("wb") as log:
             self.process = subprocess.Popen(
-                [program("caddy"), "run", "--config", f"{folder}/Caddyfile"],
-                env=environment(variables),
+                [program("caddy"), "run", "--config", f"{self.folder}/Caddyfile"],
+                # It keeps certificates and its last settings in its home.
+                env=environment({**variables, "HOME": str(self.folder)}),
                 stdout=log,
                 stderr=log,
             )
@@ -73,3 +47,39 @@ class Caddy:
         if self.process.poll() is None:
             self.process.terminate()
         self.process.wait(30)
+
+
+class Caddy(CaddyServer):
+    """Caddy with deploy/Caddyfile on a free port, in front of a unix socket or of a host:port.
+
+    `changes` are more replacements in that file, old text to new; `gateway` is the address that
+    gets what is not ours.
+    """
+
+    #: The change after which it waits for the service no longer than 0.3 s.
+    HURRIED: ClassVar = {"response_header_timeout 10s": "response_header_timeout 300ms"}
+    #: The change after which new-api's own path is the gateway's.
+    LEAVES_TOKEN_USAGE: ClassVar = {r"|api/usage/token/?$)": ")"}
+
+    def __init__(
+        self,
+        folder: Path,
+        upstream: Path | str,
+        changes: Mapping[str, str],
+        gateway: str = "",
+    ) -> None:
+        super().__init__(folder)
+        config = (ROOT / "deploy" / "Caddyfile").read_text()
+        for old, new in {
+            "{\n\t#": "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n\t#",
+            **changes,
+        }.items():
+            assert old in config, f"deploy/Caddyfile has no {old!r}"
+            config = config.replace(old, new)
+        variables = {
+            "SITE": f":{self.port}",
+            "LOGS": str(folder),
+            "BILLING": f"unix/{upstream}" if isinstance(upstream, Path) else upstream,
+            **({"GATEWAY": gateway} if gateway else {"ALL_ELSE": "nothing"}),
+        }
+        self.start(config, variables)

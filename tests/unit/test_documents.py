@@ -186,6 +186,7 @@ def test_the_paths_to_pass_on_are_those_of_the_nginx_sample(document: str) -> No
 
     assert f"location ~ {location} {{" in text_of("deploy/nginx.conf")
     assert f"path_regexp {location}\n" in text_of("deploy/Caddyfile")
+    assert text_of("docs/attach.md").count(f"path_regexp {location}\n") == 1
 
 
 # Form
