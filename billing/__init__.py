@@ -10,7 +10,8 @@ from billing.web import error_handlers, middleware
 from billing.web.app import LeanFlask
 from billing.web.health import health
 from billing.web.openapi import openapi
-from billing.web.views import READ_FAILURES, billing, organization, token_usage
+from billing.web.organization import organization
+from billing.web.views import READ_FAILURES, billing, token_usage
 from config import Settings
 
 

@@ -6,7 +6,7 @@ Every function raises ValueError, whose text says what the value is not.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
@@ -16,15 +16,15 @@ from billing.quota import MAX_QUOTA
 _LAST_SECOND = 253402300799
 
 
-def parse_timestamp(text: str) -> int:
-    """Unix seconds, from unix seconds or ISO 8601 (UTC unless it says otherwise)."""
+def parse_timestamp(text: str, zone: tzinfo = UTC) -> int:
+    """Unix seconds, from unix seconds or ISO 8601 (in `zone` unless it says otherwise)."""
     try:
         # Eight digits are a date (20261231), never the seconds of 1970.
         if re.fullmatch("[0-9]{9,12}", text, re.ASCII):
             moment = int(text)
         else:
             parsed = datetime.fromisoformat(text)
-            moment = int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
+            moment = int((parsed if parsed.tzinfo else parsed.replace(tzinfo=zone)).timestamp())
     except (ValueError, OverflowError) as error:
         raise ValueError("not a date, an ISO 8601 time or unix seconds") from error
     if not 0 < moment <= _LAST_SECOND:

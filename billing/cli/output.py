@@ -30,7 +30,7 @@ def csv_text(rows: Iterable[Iterable[Any]]) -> str:
 def csv_cell(value: object) -> str:
     """A cell that is no formula and is not split; the panel's `csvCell` has the same rule."""
     if not isinstance(value, str):
-        return str(value)
+        return "" if value is None else str(value)
     text = printable(value)
     if _FORMULA.match(text):
         text = f"'{text}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from datetime import UTC, tzinfo
 from fractions import Fraction
 from ipaddress import ip_network
 from typing import Any
 
 import click
 
+from billing.core.days import time_zone
 from billing.core.service import current_service
 from billing.database.models import ALLOW_LIST_NETWORKS
 from billing.parsing import check_text, parse_timestamp, usd_to_quota
@@ -41,12 +43,32 @@ class Timestamp(click.ParamType[Any]):
         if isinstance(value, int):
             return value
         try:
-            if match := re.fullmatch(r"\+([0-9]{1,6})([dhm])", value, re.ASCII):
-                unit = {"d": 86400, "h": 3600, "m": 60}[match[2]]
-                return parse_timestamp(str(int(time.time()) + int(match[1]) * unit))
-            return parse_timestamp(value)
+            return parse_moment(value)
         except ValueError as error:
-            self.fail(f"{error}, nor like +30d", param, ctx)
+            self.fail(str(error), param, ctx)
+
+
+def parse_moment(text: str, zone: tzinfo = UTC) -> int:
+    """Unix seconds of what a Timestamp takes; dates and times are in `zone`. Raises ValueError."""
+    try:
+        if match := re.fullmatch(r"\+([0-9]{1,6})([dhm])", text, re.ASCII):
+            unit = {"d": 86400, "h": 3600, "m": 60}[match[2]]
+            return parse_timestamp(str(int(time.time()) + int(match[1]) * unit))
+        return parse_timestamp(text, zone)
+    except ValueError as error:
+        raise ValueError(f"{error}, nor like +30d") from error
+
+
+class Zone(click.ParamType[Any]):
+    """The IANA name of a time zone."""
+
+    name = "zone"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        try:
+            return time_zone(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Expiry(Timestamp):

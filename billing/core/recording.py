@@ -12,7 +12,7 @@ import peewee
 
 from billing.database.columns import PLACEHOLDER
 from billing.database.dialects.base import Dialect
-from billing.database.models import LOG_CONSUME, LOG_REFUND, Log, QuotaData, Token, User
+from billing.database.models import HOUR_SUMS, LOG_CONSUME, LOG_REFUND, Log, QuotaData, Token, User
 from billing.database.transactions import execute_many, new_request_id, run_in_transaction
 from billing.quota import MAX_STORED
 
@@ -210,6 +210,9 @@ def _write(database: Dialect, usages: Sequence[Usage], tokens: Mapping[int, _Loc
         at = usage.at or 0
         hour = hours[user_id, at - at % _HOUR, usage.token_id, usage.model]
         hour["quota"] += spent
+        hour["refunded"] += usage.quota * usage.refund
+        hour["prompt_tokens"] += usage.sign * usage.prompt_tokens
+        hour["completion_tokens"] += usage.sign * usage.completion_tokens
         hour["token_used"] += usage.sign * (usage.prompt_tokens + usage.completion_tokens)
         hour["count"] += not usage.refund
     token_update = Token.update(
@@ -252,7 +255,7 @@ def _write(database: Dialect, usages: Sequence[Usage], tokens: Mapping[int, _Loc
             QuotaData,
             chunk,
             [QuotaData.user_id, QuotaData.created_at, QuotaData.token_id, QuotaData.model_name],
-            [QuotaData.quota, QuotaData.token_used, QuotaData.count],
+            [getattr(QuotaData, name) for name in (*HOUR_SUMS, "token_used")],
         )
 
 

@@ -6,6 +6,7 @@ Quotas are integers of quota units, times are unix seconds UTC.
 from __future__ import annotations
 
 from peewee import (
+    SQL,
     BigAutoField,
     BigIntegerField,
     BooleanField,
@@ -27,6 +28,10 @@ READABLE_STATUSES = frozenset({1, 3, 4})
 #: The longest allow-list that is read, in characters and in networks: it takes 5 ms at most. Users
 #: of gateways write their own.
 ALLOW_LIST_LENGTH, ALLOW_LIST_NETWORKS = 10_000, 200
+
+
+#: What is summed by the hour.
+HOUR_SUMS = ("quota", "refunded", "prompt_tokens", "completion_tokens", "count")
 
 
 class User(Model):
@@ -93,7 +98,11 @@ class Log(Model):
 
 
 class QuotaData(Model):
-    """What one token spent on one model in the UTC hour that begins at `created_at`."""
+    """What one token spent on one model in the UTC hour that begins at `created_at`.
+
+    Net of refunds: `quota` of `refunded`, and tokens too. Prompt and completion tokens are NULL in
+    hours of before schema version 2 whose logs were gone. new-api's has no column of these three.
+    """
 
     id = BigAutoField()
     user_id = BigIntegerField()
@@ -104,14 +113,17 @@ class QuotaData(Model):
     token_used = BigIntegerField(default=0)
     count = BigIntegerField(default=0)
     quota = BigIntegerField(default=0)
+    prompt_tokens = BigIntegerField(null=True)
+    completion_tokens = BigIntegerField(null=True)
+    refunded = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
 
     class Meta:
         table_name = "quota_data"
         indexes = (
             (("user_id", "created_at", "token_id", "model_name"), True),
             # With the sums in them, so that a range is read from the index alone.
-            (("token_id", "created_at", "model_name", "quota"), False),
-            (("user_id", "created_at", "model_name", "quota"), False),
+            (("token_id", "created_at", "model_name", *HOUR_SUMS), False),
+            (("user_id", "created_at", "model_name", "token_id", *HOUR_SUMS), False),
         )
 
 

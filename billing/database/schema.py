@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import peewee
 
 from billing.database.dialects.base import Dialect
 from billing.database.dialects.sqlite_file import PRIVATE_MODE
+from billing.database.migrations import MIGRATIONS, add_index
 from billing.database.models import SCHEMA_TABLE, Log, QuotaData, Token, User
 from billing.errors import CommandError
-
-
-class Migration(NamedTuple):
-    """A change of the tables, from the version before `version` to it.
-
-    `apply` may run twice: where DDL is not transactional (MySQL), a process that is killed half way
-    leaves a part of it done.
-    """
-
-    version: int
-    description: str
-    apply: Callable[[Dialect], None]
-
-
-#: In order, without gaps. Models are always as the last one leaves the tables.
-MIGRATIONS: tuple[Migration, ...] = ()
 
 #: The version of tables before any migration.
 _FIRST_VERSION = 1
@@ -106,27 +90,6 @@ def init(database: Dialect) -> InitResult:
             migration.apply(database)
             _set_version(migration.version)
         return InitResult(False, [migration.description for migration in due])
-
-
-def add_column(database: Dialect, field: peewee.Field[Any]) -> None:
-    """Add the column of a model's field to its table, unless it is there; for migrations.
-
-    Rows that exist get the DEFAULT of the field's `constraints`.
-    """
-    meta = field.model._meta
-    if field.column_name in {column.name for column in database.get_columns(meta.table_name)}:
-        return
-    context = database.get_sql_context()
-    context.literal("ALTER TABLE ").sql(peewee.Entity(meta.table_name))
-    context.literal(" ADD COLUMN ").sql(field.ddl(context))
-    database.execute_sql(*context.query())
-
-
-def add_index(database: Dialect, model: type[peewee.Model], index: Any) -> None:
-    """Make a `peewee.ModelIndex` of a table, unless it is there; for migrations."""
-    known = {known.name for known in database.get_indexes(model._meta.table_name)}
-    if index._name not in known:
-        database.execute(index.safe(False))
 
 
 def _set_version(version: int) -> None:

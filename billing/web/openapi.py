@@ -12,7 +12,9 @@ from flask import Blueprint
 from marshmallow import Schema, fields
 
 from billing.version import VERSION
+from billing.web.page_params import COMPLETIONS, COSTS, PageRules
 from billing.web.schemas import (
+    CompletionsPageSchema,
     CostPageSchema,
     CreditSummarySchema,
     DailyUsageSchema,
@@ -29,6 +31,7 @@ openapi = Blueprint("openapi", __name__)
 _OPTIONAL_KEYS = {
     *("code", "param", "logs_since", "total_usage_counted"),
     *("source", "plan", "resets_at", "token_available", "account_available"),
+    *("api_key_id", "api_key_name"),
 }
 
 _TYPES = {str: "string", bool: "boolean", type(None): "null"}
@@ -72,20 +75,38 @@ _UNIT = {
     "schema": {"type": "string", "enum": ["USD", "CNY", "TOKENS", "CUSTOM"]},
 }
 
+_ZONE = _query(
+    "timezone",
+    "An IANA name: days begin at that zone's midnight. On `usage` only with daily costs.",
+    default="UTC",
+)
+
 _DAYS = [
     _query("include", "`daily_costs` adds `daily_costs` and `period_usage`; all else is ignored."),
     _query("start_date", "The first day, YYYY-MM-DD; looked at only with `include=daily_costs`."),
     _query("end_date", "The day after the last; looked at only with `include=daily_costs`."),
+    _ZONE,
 ]
 
-_PAGES = [
-    _query("start_time", "Unix seconds.", type="integer", minimum=0, required=True),
-    _query("end_time", "Unix seconds, after `start_time`; now when absent.", type="integer"),
-    _query("limit", "Days to a page.", type="integer", minimum=1, maximum=180, default=7),
-    _query("page", "A `next_page` of the same query.", type="integer"),
-    _query("bucket_width", "Days alone.", enum=["1d"]),
-    _query("group_by", "`line_item` tells models apart.", enum=["line_item"]),
-]
+
+def _pages(rules: PageRules) -> list[dict[str, Any]]:
+    """The parameters of one of OpenAI's routes."""
+    groups = [rules.model_group, "api_key_id"]
+    most = max(width.most for width in rules.widths.values())
+    own = "; only what is the caller's own is found."
+    return [
+        _query("start_time", "Unix seconds.", type="integer", minimum=0, required=True),
+        _query("end_time", "Unix seconds, after `start_time`; now when absent.", type="integer"),
+        _query("limit", "Buckets to a page.", type="integer", minimum=1, maximum=most),
+        _query("page", "A `next_page` of the same query.", type="integer"),
+        _query("bucket_width", "Days, or UTC hours.", enum=list(rules.widths)),
+        _query("group_by", "What results are told apart by; repeated for both.", enum=groups),
+        _query(rules.model_filter, "A model's name, repeated for several."),
+        _query("api_key_ids", "A token's id, repeated for several" + own),
+        _query("user_ids", "A user's id" + own),
+        _query("project_ids", "There are no projects: finds nothing."),
+        _ZONE,
+    ]
 
 
 class Route(NamedTuple):
@@ -96,6 +117,8 @@ class Route(NamedTuple):
     bodies: Sequence[type[Schema]]
     query: Sequence[dict[str, Any]] = ()
     failures: Mapping[str, str] = {}
+    #: Whether it names the unit of its amounts.
+    has_unit: bool = False
 
 
 def _routes() -> Iterator[Route]:
@@ -106,6 +129,7 @@ def _routes() -> Iterator[Route]:
             "Limits and expiry of the caller",
             [SubscriptionSchema],
             failures=figures,
+            has_unit=True,
         )
         yield Route(
             f"{prefix}/usage",
@@ -113,18 +137,28 @@ def _routes() -> Iterator[Route]:
             [UsageSchema, DailyUsageSchema],
             _DAYS,
             _BAD | figures | _NO_LOGS,
+            has_unit=True,
         )
         yield Route(
             f"{prefix}/credit_grants",
             "What the caller was given",
             [CreditSummarySchema],
             failures=figures,
+            has_unit=True,
         )
     yield Route(
         "/v1/organization/costs",
         "OpenAI's costs of today, by day",
         [CostPageSchema],
-        _PAGES,
+        _pages(COSTS),
+        _BAD | figures | _NO_LOGS,
+        has_unit=True,
+    )
+    yield Route(
+        "/v1/organization/usage/completions",
+        "OpenAI's usage of today: tokens and requests, by day or hour",
+        [CompletionsPageSchema],
+        _pages(COMPLETIONS),
         _BAD | figures | _NO_LOGS,
     )
     yield Route(
@@ -132,6 +166,7 @@ def _routes() -> Iterator[Route]:
         "What the caller has, in raw quota, in new-api's own words",
         [TokenUsageSchema],
         failures=figures,
+        has_unit=True,
     )
     yield Route("/healthz", "The process is up", [StatusSchema])
     yield Route("/readyz", "The tables can be read", [StatusSchema], failures=_FAILURES)
@@ -161,6 +196,7 @@ def document() -> dict[str, Any]:
         }
         if needs_token:
             operation["security"] = [{"token": []}]
+        if route.has_unit:
             operation["responses"]["200"]["headers"] = {"X-Billing-Unit": _UNIT}
         spec.path(route.path, operations={"get": operation})
     described = spec.to_dict()

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from itertools import groupby
 from typing import Any
 
 from flask import Blueprint, g, request
 
 from billing.core.credit_grants import Grant
 from billing.core.credit_grants import credit_grants as grants_of_caller
-from billing.core.daily_costs import DAY, DailyCost, PeriodCosts, daily_costs
+from billing.core.daily_costs import PeriodCosts, daily_costs
+from billing.core.days import Period
 from billing.core.model_limits import model_limits
 from billing.core.service import Service, current_service
 from billing.quota import Balance, limited_by
+from billing.web.answers import Answer, with_unit
 from billing.web.auth import authenticate
+from billing.web.buckets import by_bucket
 from billing.web.error_handlers import ErrorText, ReadFailures
-from billing.web.query_params import Period, parse_dates, parse_page
+from billing.web.query_params import parse_dates
 from billing.web.schemas import (
-    CostPageSchema,
     CreditSummarySchema,
     DailyUsageSchema,
     SubscriptionSchema,
@@ -28,25 +27,14 @@ from billing.web.schemas import (
     dump,
 )
 
-#: A body, and the headers that are its own.
-Answer = tuple[dict[str, Any], dict[str, str]]
-
 billing = Blueprint("billing", __name__)
 billing.before_request(authenticate)
-
-organization = Blueprint("organization", __name__)
-organization.before_request(authenticate)
 
 token_usage = Blueprint("token_usage", __name__)
 token_usage.before_request(authenticate)
 
 _subscription, _usage, _daily = SubscriptionSchema(), UsageSchema(), DailyUsageSchema()
-_credits, _costs, _token_usage = CreditSummarySchema(), CostPageSchema(), TokenUsageSchema()
-
-
-def _with_unit(unit: str, body: dict[str, Any]) -> Answer:
-    """The answer that says what its amounts are in."""
-    return body, {"X-Billing-Unit": unit}
+_credits, _token_usage = CreditSummarySchema(), TokenUsageSchema()
 
 
 @billing.get("/subscription")
@@ -55,7 +43,7 @@ def subscription() -> Answer:
     balance, expires_at = service.visible_balance(*g.caller)
     hard_limit = service.display.hard_limit(balance)
     body = dump(_subscription, hard_limit=hard_limit, access_until=expires_at)
-    return _with_unit(service.display.unit, body)
+    return with_unit(service.display.unit, body)
 
 
 @billing.get("/usage")
@@ -66,7 +54,7 @@ def usage() -> Answer:
     service = current_service()
     balance, _ = service.visible_balance(*g.caller)
     body = dump(_usage, total_usage=service.display.hundredths(balance.used))
-    return _with_unit(service.display.unit, body)
+    return with_unit(service.display.unit, body)
 
 
 def _daily_usage() -> Answer:
@@ -82,16 +70,23 @@ def _daily_usage() -> Answer:
             {
                 "timestamp": day,
                 "line_items": [
-                    {"name": cost.model, "cost": hundredths(cost.quota)} for cost in day_costs
+                    {
+                        "name": cost.model,
+                        "cost": float(hundredths(cost.quota)),
+                        "prompt_tokens": cost.prompt_tokens,
+                        "completion_tokens": cost.completion_tokens,
+                        "requests": cost.requests,
+                    }
+                    for cost in day_costs
                 ],
             }
-            for day, day_costs in _by_day(period, found)
+            for day, _, day_costs in by_bucket(period, found)
         ],
         period_usage=hundredths(sum(cost.quota for cost in found.costs)),
         period_refunded=hundredths(found.refunded),
         **_unknown(service, found),
     )
-    return _with_unit(service.display.unit, body)
+    return with_unit(service.display.unit, body)
 
 
 def _unknown(service: Service, found: PeriodCosts) -> dict[str, Any]:
@@ -119,7 +114,7 @@ def credit_grants() -> Answer:
         grants={"data": [_known_fields(grant) for grant in grants]},
         **_two_limits(service, balance),
     )
-    return _with_unit(service.display.unit, body)
+    return with_unit(service.display.unit, body)
 
 
 def _known_fields(grant: Grant) -> dict[str, Any]:
@@ -168,60 +163,13 @@ def usage_of_token() -> Answer:
             "expires_at": expires_at,
         },
     )
-    return _with_unit("TOKENS", body)
-
-
-@organization.get("/costs")
-def costs() -> Answer:
-    """OpenAI's costs of today: dollars whatever the display unit, in whole UTC days."""
-    page = parse_page(request.args, int(time.time()))
-    service = current_service()
-    found = _caller_costs(service, page.period)
-    if page.models:
-        wanted = [cost for cost in found.costs if cost.model in page.models]
-        found = found._replace(costs=wanted)
-    data = [
-        {
-            "start_time": day,
-            "end_time": day + DAY,
-            "results": _results(service, day_costs, page.by_model),
-        }
-        for day, day_costs in _by_day(page.period, found)
-    ]
-    since = {"logs_since": found.known_since} if found.known_since else {}
-    has_more = page.next is not None
-    body = dump(_costs, data=data, has_more=has_more, next_page=page.next, **since)
-    return _with_unit("USD", body)
+    return with_unit("TOKENS", body)
 
 
 def _caller_costs(service: Service, period: Period) -> PeriodCosts:
     """What the caller may see of the period: one token's costs, or the account's."""
     token = service.token_in_scope(g.caller.token)
-    return daily_costs(service, g.caller.user, token, *period)
-
-
-def _results(service: Service, day_costs: list[DailyCost], by_model: bool) -> list[dict[str, Any]]:
-    dollars = 1 / service.settings.quota_per_unit
-    if day_costs and not by_model:
-        total = sum(cost.quota for cost in day_costs)
-        day_costs = [DailyCost(day_costs[0].day, "", total)]
-    return [
-        {
-            "amount": {"value": cost.quota * dollars},
-            "line_item": cost.model if by_model else None,
-        }
-        for cost in day_costs
-    ]
-
-
-def _by_day(period: Period, found: PeriodCosts) -> Iterator[tuple[int, list[DailyCost]]]:
-    """Every day of the period with its costs, which may be none.
-
-    A day that is not known from its beginning is left out unless something of it is known.
-    """
-    costs = {day: list(group) for day, group in groupby(found.costs, key=lambda cost: cost.day)}
-    days = (day for day in period.days() if day >= found.known_since or day in costs)
-    return ((day, costs.get(day, [])) for day in days)
+    return daily_costs(service, g.caller.user, token, period)
 
 
 #: The documented bodies of figures that could not be read (docs/contract.md section 1).

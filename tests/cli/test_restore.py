@@ -148,7 +148,7 @@ def test_a_backup_of_an_older_release_is_migrated_before_it_serves(
 
     said = sqlite_billing.json("restore", str(backup))
 
-    assert said["migrations"] == [migration.description for migration in MIGRATIONS]
+    assert said["migrations"] == ["add tokens.note", "index tokens.note"]
     assert names(sqlite_billing) == ["alice"]
 
 

@@ -31,6 +31,17 @@ def query(first: int = 0, last: int = 5) -> str:
     return f"{USAGE}?include=daily_costs&start_date={date(first)}&end_date={date(last)}"
 
 
+def item(name: str, cost: float, requests: int = 1, tokens: int | None = 0) -> dict[str, Any]:
+    """A line item; `tokens` is None where nobody knows how many of either kind there were."""
+    return {
+        "name": name,
+        "cost": cost,
+        "prompt_tokens": tokens,
+        "completion_tokens": tokens,
+        "requests": requests,
+    }
+
+
 def daily(answer: Any) -> dict[int, list[tuple[str, float]]]:
     """The days that cost something, with their line items."""
     assert answer.status_code == 200, answer.get_data(as_text=True)
@@ -77,9 +88,9 @@ def test_days_and_models_are_told_apart(billing: Billing) -> None:
         "daily_costs": [
             {
                 "timestamp": START,
-                "line_items": [{"name": "GPT-4o", "cost": 2.0}, {"name": "gpt-4o", "cost": 1.5}],
+                "line_items": [item("GPT-4o", 2.0), item("gpt-4o", 1.5, 2)],
             },
-            {"timestamp": START + DAY, "line_items": [{"name": "gpt-4o", "cost": 0.1}]},
+            {"timestamp": START + DAY, "line_items": [item("gpt-4o", 0.1)]},
             {"timestamp": START + 2 * DAY, "line_items": []},
         ],
         "period_usage": 3.6,

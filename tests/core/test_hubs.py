@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.test_daily_costs import DAY, START, log, query
+from tests.core.test_daily_costs import DAY, START, item, log, query
 from tests.support.gateways import KEY, Gateway
 from tests.support.http_client import bearer
 
@@ -262,7 +262,7 @@ def test_days_are_those_of_their_logs(hub: Gateway) -> None:
         "daily_costs": [
             {
                 "timestamp": START,
-                "line_items": [{"name": "gpt-4o", "cost": 1.0}, {"name": "GPT-4o", "cost": 0.2}],
+                "line_items": [item("gpt-4o", 1.0), item("GPT-4o", 0.2)],
             }
         ],
         "period_usage": 1.2,
@@ -274,7 +274,7 @@ def test_days_are_those_of_their_logs(hub: Gateway) -> None:
         "daily_costs": [
             {
                 "timestamp": START,
-                "line_items": [{"name": "gpt-4o", "cost": 1.05}, {"name": "GPT-4o", "cost": 0.2}],
+                "line_items": [item("gpt-4o", 1.05, 2), item("GPT-4o", 0.2)],
             }
         ],
         "period_usage": 1.25,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.test_daily_costs import DAY, START, query
+from tests.core.test_daily_costs import DAY, START, item, query
 from tests.support.application import Billing
 from tests.support.gateways import KEY, Gateway
 from tests.support.http_client import bearer
@@ -50,7 +50,7 @@ def test_days_before_pruned_logs_are_left_out_and_said(gateway: Gateway) -> None
         "object": "list",
         "total_usage": 0.05,
         "daily_costs": [
-            {"timestamp": START + 2 * DAY, "line_items": [{"name": "gpt-4o", "cost": 1.0}]},
+            {"timestamp": START + 2 * DAY, "line_items": [item("gpt-4o", 1.0)]},
             {"timestamp": START + 3 * DAY, "line_items": []},
         ],
         "period_usage": 1.0,
@@ -135,16 +135,15 @@ def test_a_refund_counts_when_its_use_was_deleted(newapi: Gateway) -> None:
 def test_the_gateways_own_hours_tell_names_apart(newapi: Gateway) -> None:
     pruned(newapi)
     for number, (model, quota) in enumerate([("gpt-4o", 1500), ("GPT-4o", 250), (None, 10)], 1):
-        newapi.insert(
-            "quota_data", id=number, user_id=1, model_name=model, created_at=START, quota=quota
-        )
+        values = {"model_name": model, "created_at": START, "quota": quota, "count": 3 + number}
+        newapi.insert("quota_data", id=number, user_id=1, **values)
 
     body = ask(newapi, BILLING_SCOPE="account")
 
     assert body["daily_costs"][0]["line_items"] == [
-        {"name": "gpt-4o", "cost": 0.3},
-        {"name": "GPT-4o", "cost": 0.05},
-        {"name": "", "cost": 0.002},
+        item("gpt-4o", 0.3, 4, tokens=None),
+        item("GPT-4o", 0.05, 5, tokens=None),
+        item("", 0.002, 6, tokens=None),
     ]
 
 
@@ -162,9 +161,9 @@ def test_the_gateways_own_hours_reach_further_back_than_its_logs(newapi: Gateway
 
     assert account["logs_since"] == START + DAY
     assert account["daily_costs"] == [
-        {"timestamp": START + DAY, "line_items": [{"name": "o4-mini", "cost": 0.18}]},
+        {"timestamp": START + DAY, "line_items": [item("o4-mini", 0.18, 0, tokens=None)]},
         # Hours up to the one in which the logs begin, 700 + 5500, and the logs after it, 100.
-        {"timestamp": START + 2 * DAY, "line_items": [{"name": "gpt-4o", "cost": 1.26}]},
+        {"timestamp": START + 2 * DAY, "line_items": [item("gpt-4o", 1.26, tokens=None)]},
         {"timestamp": START + 3 * DAY, "line_items": []},
     ]
     assert token["logs_since"] == START + 2 * DAY + 3700
@@ -183,8 +182,8 @@ def test_what_was_refunded_in_the_period_is_said(newapi: Gateway) -> None:
         "object": "list",
         "total_usage": 4000.0,
         "daily_costs": [
-            {"timestamp": START, "line_items": [{"name": "gpt-4o", "cost": 4000.0}]},
-            {"timestamp": START + DAY, "line_items": [{"name": "gpt-4o", "cost": -1000.0}]},
+            {"timestamp": START, "line_items": [item("gpt-4o", 4000.0)]},
+            {"timestamp": START + DAY, "line_items": [item("gpt-4o", -1000.0, 0)]},
         ],
         "period_usage": 3000.0,
         "period_refunded": 1000.0,

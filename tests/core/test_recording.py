@@ -52,7 +52,8 @@ def logs(billing: Billing) -> list[tuple[Any, ...]]:
 
 def hours(billing: Billing) -> list[tuple[Any, ...]]:
     return billing.execute(
-        "SELECT user_id, username, token_id, model_name, created_at, quota, token_used, count"
+        "SELECT user_id, username, token_id, model_name, created_at, quota, token_used, count,"
+        " prompt_tokens, completion_tokens, refunded"
         " FROM quota_data ORDER BY created_at, model_name"
     )
 
@@ -63,7 +64,7 @@ def test_a_use_changes_token_user_log_and_hour(ready: Billing) -> None:
     assert result == RecordResult(recorded=1)
     assert balances(ready) == (70, 30, 970, 30, 1)
     assert logs(ready) == [(1, "alice", 1, "default", 2, "gpt-4o", 30, 5, 6, AT, "r")]
-    assert hours(ready) == [(1, "alice", 1, "gpt-4o", HOUR, 30, 11, 1)]
+    assert hours(ready) == [(1, "alice", 1, "gpt-4o", HOUR, 30, 11, 1, 5, 6, 0)]
 
 
 def test_uses_of_an_hour_and_model_share_a_row(ready: Billing) -> None:
@@ -72,9 +73,9 @@ def test_uses_of_an_hour_and_model_share_a_row(ready: Billing) -> None:
     recorded(ready, Usage(1, "m", 2, at=HOUR + 3600))
 
     assert hours(ready) == [
-        (1, "alice", 1, "m", HOUR, 12, 33, 3),
-        (1, "alice", 1, "n", HOUR, 1, 0, 1),
-        (1, "alice", 1, "m", HOUR + 3600, 2, 0, 1),
+        (1, "alice", 1, "m", HOUR, 12, 33, 3, 15, 18, 0),
+        (1, "alice", 1, "n", HOUR, 1, 0, 1, 0, 0, 0),
+        (1, "alice", 1, "m", HOUR + 3600, 2, 0, 1, 0, 0, 0),
     ]
 
 
@@ -87,7 +88,7 @@ def test_a_refund_takes_back_all_but_the_request(ready: Billing) -> None:
     assert result == RecordResult(recorded=1)
     assert balances(ready) == (100, 0, 1000, 0, 1)
     assert [row[4:7] for row in logs(ready)] == [(2, "m", 30), (6, "m", 30)]
-    assert hours(ready) == [(1, "alice", 1, "m", HOUR, 0, 0, 1)]
+    assert hours(ready) == [(1, "alice", 1, "m", HOUR, 0, 0, 1, 0, 0, 30)]
 
 
 def test_overspending_is_recorded_and_the_token_still_answered(ready: Billing) -> None:

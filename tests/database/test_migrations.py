@@ -12,10 +12,14 @@ import pytest
 
 from billing.database import schema
 from billing.database.connection import Database
+from billing.database.migrations import Migration
 from config import database_url
 from tests.support.application import Billing
-from tests.support.migrations_to_test import MIGRATIONS
+from tests.support.migrations_to_test import MIGRATIONS, NEWEST
 from tests.support.processes import ROOT, environment
+
+#: What the migrations that releases have say of themselves.
+RELEASED = ["add tokens and refunds to hours"]
 
 DUMPS = ROOT / "tests" / "support" / "embedded"
 
@@ -107,7 +111,55 @@ def test_an_upgraded_database_keeps_its_figures(version_1: Billing) -> None:
 
     assert (token["remain_quota"], token["used_quota"]) == (12_500_000, 12_500_000)
     assert (user["quota"], user["used_quota"], user["request_count"]) == (37_500_000, 12_500_000, 2)
-    assert costs == [{"day": "2026-11-01", "cost": 25.0, "quota": 12_500_000}]
+    assert costs == [
+        {
+            "day": "2026-11-01",
+            "cost": 25.0,
+            "quota": 12_500_000,
+            "prompt_tokens": 10,
+            "completion_tokens": 20,
+            "requests": 2,
+        }
+    ]
+
+
+def hours(billing: Billing) -> list[tuple[int | None, ...]]:
+    return billing.execute(
+        "SELECT created_at, quota, refunded, prompt_tokens, completion_tokens, count"
+        " FROM quota_data ORDER BY created_at"
+    )
+
+
+def test_the_hours_of_an_older_release_get_tokens_and_refunds_from_the_logs(
+    version_1: Billing,
+) -> None:
+    version_1.execute(
+        "INSERT INTO logs VALUES"
+        " (5, 1, 1793534500, 6, '', 'alice', 'ci', 'gpt-4o', 500000, 3, 4, 1, 'r2'),"
+        " (6, 1, 1793534500, 2, '', 'alice', 'ci', 'gpt-4o-mini', 1, 7, 8, 1, 'r3')"
+    )
+    version_1.execute("UPDATE quota_data SET quota = 7000000, token_used = 23 WHERE id = 1")
+
+    version_1.run("init")
+
+    assert hours(version_1) == [
+        (1793534400, 7_000_000, 500_000, 7, 16, 1),
+        (1793538000, 5_000_000, 0, 0, 0, 1),
+    ]
+
+
+def test_hours_whose_logs_were_deleted_have_unknown_tokens(version_1: Billing) -> None:
+    version_1.execute("DELETE FROM logs WHERE id = 3")
+    version_1.execute("UPDATE quota_data SET count = 2 WHERE id = 2")
+
+    version_1.run("init")
+
+    assert hours(version_1) == [
+        (1793534400, 7_500_000, 0, None, None, 1),
+        (1793538000, 5_000_000, 0, None, None, 2),
+    ]
+    costs = version_1.json("usage", "show", "alice", "--from", "2026-11-01", "--to", "2026-11-02")
+    assert (costs[0]["prompt_tokens"], costs[0]["requests"]) == (None, 3)
 
 
 def test_commands_ask_for_init_before_they_use_older_tables(
@@ -126,10 +178,10 @@ def test_init_applies_the_migrations_in_order_and_says_which(
 
     assert made == {
         "database": "upgraded",
-        "migrations": ["add tokens.note", "index tokens.note"],
+        "migrations": [*RELEASED, "add tokens.note", "index tokens.note"],
     }
     assert again == {"database": "ready"}
-    assert version(version_1) == [(3,)]
+    assert version(version_1) == [(NEWEST + 2,)]
     assert version_1.execute("SELECT note FROM tokens") == [("",)]
     columns, indexes = tables(version_1)["tokens"]
     assert "note" in columns
@@ -138,7 +190,8 @@ def test_init_applies_the_migrations_in_order_and_says_which(
 
 def test_init_prints_a_line_for_each_migration(version_1: Billing, new_release: None) -> None:
     assert version_1.run("init") == (
-        "database  upgraded\nmigration: add tokens.note\nmigration: index tokens.note\n"
+        "database  upgraded\nmigration: add tokens and refunds to hours\n"
+        "migration: add tokens.note\nmigration: index tokens.note\n"
     )
 
 
@@ -146,24 +199,24 @@ def test_a_fresh_database_needs_no_migration(empty_url: str, new_release: None) 
     billing = Billing(empty_url)
 
     assert billing.json("init") == {"database": "created"}
-    assert version(billing) == [(3,)]
+    assert version(billing) == [(NEWEST + 2,)]
     billing.close()
 
 
-@pytest.mark.parametrize("killed", ["2", "3"])
+@pytest.mark.parametrize(("killed", "before"), [("first", NEWEST), ("second", NEWEST + 1)])
 def test_a_migration_that_was_killed_half_way_is_finished_by_the_next_init(
-    version_1: Billing, killed: str
+    version_1: Billing, killed: str, before: int
 ) -> None:
     first = flask_with_migrations(version_1, "init", KILL_MIGRATION=killed)
     between = version(version_1)
     second = flask_with_migrations(version_1, "init", "--json")
 
     assert first.returncode == 9
-    assert between in ([(1,)], [(int(killed) - 1,)])
+    assert between in ([(1,)], [(before,)])
     assert (second.returncode, second.stderr) == (0, "")
     assert '"database": "upgraded"' in second.stdout
     assert "index tokens.note" in second.stdout
-    assert version(version_1) == [(3,)]
+    assert version(version_1) == [(NEWEST + 2,)]
     columns, indexes = tables(version_1)["tokens"]
     assert "note" in columns
     assert "token_note" in indexes
@@ -176,13 +229,13 @@ def test_a_migration_that_fails_leaves_the_version_before_it(
     def fail(database: object) -> None:
         raise OSError("no room")
 
-    broken = schema.Migration(3, "fail", fail)
-    monkeypatch.setattr(schema, "MIGRATIONS", (MIGRATIONS[0], broken))
+    broken = Migration(NEWEST + 2, "fail", fail)
+    monkeypatch.setattr(schema, "MIGRATIONS", (*MIGRATIONS[:-1], broken))
 
     refused = version_1.run("init", status=1)
 
     assert refused == "Error: the database failed: OSError: no room" + where(version_1)
-    assert version(version_1) in ([(1,)], [(2,)])
+    assert version(version_1) in ([(1,)], [(NEWEST + 1,)])
 
 
 def where(billing: Billing) -> str:

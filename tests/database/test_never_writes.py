@@ -21,6 +21,8 @@ PATHS = [
     "/v1/dashboard/billing/usage?include=daily_costs&start_date=2026-11-01&end_date=2026-11-24",
     "/dashboard/billing/credit_grants",
     "/v1/organization/costs?start_time=1793491200",
+    "/v1/organization/costs?start_time=1793491200&group_by=api_key_id&timezone=Asia/Kolkata",
+    "/v1/organization/usage/completions?start_time=1793491200&bucket_width=1h",
     "/v1/organization/costs",
     "/api/usage/token/",
     "/readyz",

@@ -69,6 +69,9 @@ COLUMNS = {
         "token_used bigint",
         "count bigint",
         "quota bigint",
+        "prompt_tokens bigint",
+        "completion_tokens bigint",
+        "refunded bigint",
     ],
 }
 FOREIGN = (
@@ -138,7 +141,7 @@ def test_many_inits_at_once_make_one_database(empty: Billing) -> None:
     said = sorted(process.communicate(timeout=60)[0] for process in started)
 
     assert said == ['{"database": "created"}\n'] + 5 * ['{"database": "ready"}\n']
-    assert empty.execute("SELECT version FROM billing_schema") == [(1,)]
+    assert empty.execute("SELECT version FROM billing_schema") == [(2,)]
 
 
 @pytest.mark.parametrize("command", ["init", "quickstart", "user list", "usage import -"])
@@ -162,7 +165,7 @@ def test_another_programs_database_is_left_untouched(empty: Billing, command: st
 
 @pytest.mark.parametrize("command", ["init", "quickstart", "user list"])
 def test_the_tables_of_a_newer_release_are_refused(billing: Billing, command: str) -> None:
-    billing.execute("UPDATE billing_schema SET version = 2")
+    billing.execute("UPDATE billing_schema SET version = 3")
 
     output = billing.run(*command.split(), status=1)
 

@@ -177,6 +177,7 @@ def test_all_but_the_billing_paths_goes_to_the_gateway(
             "/v1/organization/costs?start_time=1793491200",
             "/api/usage/token",
             "//api/usage//token/",
+            "/v1/organization/usage/completions?start_time=1793491200",
             "/healthz",
         )
     ]
@@ -196,7 +197,7 @@ def test_all_but_the_billing_paths_goes_to_the_gateway(
     with posted.value:
         arrived = json.load(posted.value)
 
-    assert ours == [200] * 7
+    assert ours == [200] * 8
     assert theirs == {path: [path, "127.0.0.1", "127.0.0.1", 0] for path in theirs}
     assert arrived == ["/v1/chat/completions", "127.0.0.1", "127.0.0.1", 1_000_000]
 

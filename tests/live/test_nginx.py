@@ -66,6 +66,7 @@ def test_a_client_in_a_hurry_is_told_to_wait(
         "/dashboard//billing/usage/?start_date=2026-11-01&end_date=2026-11-02&include=daily_costs",
         "/v1/organization/costs?start_time=1793491200",
         "//v1//organization/costs/?start_time=1793491200",
+        "/v1/organization/usage/completions?start_time=1793491200",
         *(
             f"{USAGE}?{include}&start_date=2026-11-01&end_date=2026-11-02"
             for include in (

@@ -1,4 +1,4 @@
-"""Two migrations that no release has, to test how any is applied."""
+"""Two migrations that no release has, to test how any is applied; they follow those that are."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 from peewee import SQL, CharField, ModelIndex
 
 from billing.database.dialects.base import Dialect
+from billing.database.migrations import MIGRATIONS as RELEASED
+from billing.database.migrations import Migration, add_column, add_index
 from billing.database.models import Token
-from billing.database.schema import Migration, add_column, add_index
 
 
 class TokenWithNote(Token):
-    """A token as version 3 would have it."""
+    """A token as the newest version would have it."""
 
     note = CharField(64, constraints=[SQL("DEFAULT ''")])
 
@@ -25,17 +26,19 @@ NOTE_INDEX = ModelIndex(TokenWithNote, (TokenWithNote.note,), name="token_note")
 
 def add_note(database: Dialect) -> None:
     add_column(database, TokenWithNote.note)
-    if os.environ.get("KILL_MIGRATION") == "2":
+    if os.environ.get("KILL_MIGRATION") == "first":
         os._exit(9)
 
 
 def index_note(database: Dialect) -> None:
     add_index(database, TokenWithNote, NOTE_INDEX)
-    if os.environ.get("KILL_MIGRATION") == "3":
+    if os.environ.get("KILL_MIGRATION") == "second":
         os._exit(9)
 
 
+NEWEST = RELEASED[-1].version
 MIGRATIONS = (
-    Migration(2, "add tokens.note", add_note),
-    Migration(3, "index tokens.note", index_note),
+    *RELEASED,
+    Migration(NEWEST + 1, "add tokens.note", add_note),
+    Migration(NEWEST + 2, "index tokens.note", index_note),
 )

@@ -49,6 +49,7 @@ _ROUTES = [
     b"/v1/dashboard/billing/credit_grants",
     b"/v1/organization/costs",
     b"/api/usage/token",
+    b"/v1/organization/usage/completions",
     b"/healthz",
     b"/readyz",
     b"/v1/dashboard/billing/nothing",

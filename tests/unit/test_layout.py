@@ -223,4 +223,5 @@ def test_every_route_but_the_named_ones_needs_a_token(sqlite_billing: Billing) -
         "/v1/dashboard/billing/credit_grants",
         "/v1/organization/costs",
         "/api/usage/token",
+        "/v1/organization/usage/completions",
     }

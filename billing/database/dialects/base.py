@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import peewee
 
+from billing.database.columns import PLACEHOLDER
 from billing.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -203,9 +204,12 @@ class Dialect(peewee.Database):
     # SQL.
 
     @staticmethod
-    def utc_day(time: peewee.Field[Any]) -> peewee.Node:
-        """The number of the UTC day that unix seconds fall in."""
-        return peewee.Expression(time, "/", peewee.SQL("86400"))
+    def span_of(time: peewee.Field[Any]) -> peewee.Node:
+        """The number of the span that unix seconds fall in.
+
+        Its two placeholders are where the first span begins, and how many seconds a span has.
+        """
+        return peewee.Expression(time - PLACEHOLDER, "/", PLACEHOLDER)
 
     @staticmethod
     def case_sensitive(text: peewee.Node) -> peewee.Node:
@@ -237,6 +241,11 @@ class Dialect(peewee.Database):
         insert.execute(self)
 
     # Tables and files.
+
+    @staticmethod
+    def drop_index_sql(table: str, name: str) -> str:
+        """The statement that drops an index; both names are ours."""
+        return f"DROP INDEX {name}"
 
     def write_transaction(self) -> AbstractContextManager[Any]:
         """A transaction that may read first and write later without losing its turn."""

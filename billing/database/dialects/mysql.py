@@ -13,6 +13,7 @@ import peewee
 import pymysql
 from pymysql.constants import CLIENT
 
+from billing.database.columns import PLACEHOLDER
 from billing.database.dialects.base import (
     READ_ONLY,
     SHORTEST_TIMEOUT,
@@ -286,8 +287,8 @@ class MySQL(Dialect, peewee.MySQLDatabase):
         return "({})".format(", ".join(without_quoted(str(part)) for part in error.args))
 
     @staticmethod
-    def utc_day(time: peewee.Field[Any]) -> peewee.Node:
-        return peewee.NodeList((time, peewee.SQL("DIV 86400")))
+    def span_of(time: peewee.Field[Any]) -> peewee.Node:
+        return peewee.NodeList((time - PLACEHOLDER, peewee.SQL("DIV"), PLACEHOLDER))
 
     @staticmethod
     def case_sensitive(text: peewee.Node) -> peewee.Node:
@@ -309,6 +310,10 @@ class MySQL(Dialect, peewee.MySQLDatabase):
     ) -> None:
         added = {field: field + peewee.fn.VALUES(field) for field in sums}
         model.insert_many(rows).on_conflict(update=added).execute(self)
+
+    @staticmethod
+    def drop_index_sql(table: str, name: str) -> str:
+        return f"DROP INDEX {name} ON {table}"
 
     @contextmanager
     def exclusive_lock(self) -> Iterator[None]:
