@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from tests.support.caddy import Caddy
 from tests.support.compose import mounts, services
 from tests.support.containers import Container
 from tests.support.gateways import KEY, Gateway, open_gateway
-from tests.support.http_client import ask, bearer
+from tests.support.http_client import Answer, ask, bearer
 from tests.support.mariadb import MariaDB, database_name
 from tests.support.nginx import Nginx
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, free_port, wait_for
 from tests.support.site import SUBSCRIPTION
 
 Start = Callable[..., Container]
@@ -122,7 +123,9 @@ def test_without_the_account_the_start_ends_with_one_line(
     assert VALUES["READER_PASSWORD"] not in container.log
 
 
-def test_embedded_mysql_makes_its_tables_and_a_key(server: MariaDB, start: Start) -> None:
+def test_embedded_mysql_makes_its_tables_and_a_key_and_stops_in_order(
+    server: MariaDB, start: Start
+) -> None:
     environment = dict(service("embedded-mysql.yml", "billing")["environment"])
     account = f"billing_{VALUES['BILLING_PASSWORD'][:4]}"
     server.execute("CREATE DATABASE billing_compose")
@@ -131,18 +134,49 @@ def test_embedded_mysql_makes_its_tables_and_a_key(server: MariaDB, start: Start
         # As the variables of MySQL's image make it.
         server.execute(f"GRANT ALL ON billing_compose.* TO {account}")
         address = at(server, "mysql://x/billing_compose", environment["DATABASE_URL"], "billing")
-        container = start(
-            {**environment, "DATABASE_URL": address.replace("//billing:", f"//{account}:")}
-        )
+        address = address.replace("//billing:", f"//{account}:")
+        container = start({**environment, "DATABASE_URL": address, "DATABASE_TIMEOUT": "20"})
         container.wait_until_healthy()
         (key,) = re.findall(r"(?m)^key +(sk-\w{48})$", container.log)
         answer = ask(container.url, SUBSCRIPTION, bearer(key))
-        container.stop()
+        in_hand, status = stop_while_tables_are_locked(server, container, key)
     finally:
         server.execute(f"DROP USER {account}")
         server.execute("DROP DATABASE billing_compose")
 
     assert answer.json["hard_limit_usd"] == 100
+    assert (in_hand.json, status) == (answer.json, 0)
+
+
+def stop_while_tables_are_locked(
+    server: MariaDB, container: Container, key: str
+) -> tuple[Answer, int]:
+    """Stop the container while a request waits; its answer, and the container's status."""
+    waits = "SELECT 1 FROM information_schema.processlist WHERE state LIKE 'Waiting for table%%'"
+    with ThreadPoolExecutor(1) as pool:
+        with server.connect("billing_compose") as connection, connection.cursor() as cursor:
+            cursor.execute("LOCK TABLES tokens WRITE, users WRITE")
+            waiting = pool.submit(ask, container.url, SUBSCRIPTION, bearer(key))
+            wait_for(lambda: server.execute(waits), "the request to wait", 10)
+            container.signal("SIGTERM")
+            wait_for(lambda: "Handling signal: term" in container.log, "the stop", 10)
+            cursor.execute("UNLOCK TABLES")
+        return waiting.result(), container.process.wait(40)
+
+
+@pytest.mark.parametrize("file", ["newapi-mysql.yml", "embedded-mysql.yml"])
+def test_the_health_check_of_mysql_knows_whether_it_listens(file: str, server: MariaDB) -> None:
+    made = service(file, "mysql")
+    kind, command = made["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+
+    def status(port: int) -> int:
+        there = command.replace("--host=127.0.0.1", f"--host=127.0.0.1 --port={port}")
+        env = {"PATH": os.environ["PATH"], **made["environment"]}
+        return subprocess.run(["sh", "-c", there], env=env, timeout=60).returncode
+
+    assert status(server.port) == 0
+    assert status(free_port()) != 0
 
 
 def test_newapi_sqlite_reads_the_gateways_volume(

@@ -92,6 +92,24 @@ def test_only_the_volume_is_written(start: Start, data: Path) -> None:
     assert writable == ["/data", "/dev/shm"]  # noqa: S108
 
 
+#: Sorts 18 MB, of which SQLite holds 2 in memory.
+SORT = """
+import sqlite3
+connection = sqlite3.connect("")
+connection.execute("CREATE TABLE t (a)")
+rows = ((str(number * 7919 % 300007).zfill(60),) for number in range(300000))
+connection.executemany("INSERT INTO t VALUES (?)", rows)
+print(len(connection.execute("SELECT a FROM t ORDER BY a DESC").fetchall()))
+"""
+
+
+def test_sqlite_sorts_more_than_it_holds_in_memory(start: Start) -> None:
+    container = start({}, "python", "-c", SORT)
+
+    assert container.process.wait(60) == 0
+    assert container.log == "300000\n"
+
+
 def test_the_commands_run_inside(start: Start) -> None:
     container = start({})
     container.wait_until_healthy()
