@@ -5,7 +5,7 @@ LOCK = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-strip-extras --no-emit-index-url --no-emit-find-links --no-header $(if $(UPGRADE),--upgrade)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/run ## serve on 127.0.0.1:8000 (PORT changes it), with a first user and token if there are none
 	@.venv/bin/flask quickstart && exec .venv/bin/gunicorn --bind 127.0.0.1:$${PORT:-8000} wsgi:app
@@ -22,6 +22,9 @@ unit: .venv/dev ## the tests that need no server and no more than a moment
 test: .venv/dev ## install what the tests need, and run them all
 	@./tests/install-servers && .venv/bin/pytest -n 2 --dist worksteal
 
+image-test: .venv/dev ## build the image of the Dockerfile without Docker, and run it
+	@./tests/install-servers && .venv/bin/pytest tests/image
+
 coverage: .venv/dev ## all tests, and which branches of billing/ they took
 	@./tests/install-servers && .venv/bin/pytest --cov --cov-report=term-missing:skip-covered
 
@@ -30,6 +33,9 @@ soak: .venv/dev ## drills of minutes, before a release: faults and fuzz
 
 audit: .venv/dev ## known vulnerabilities of the locked dependencies
 	@./soak/audit
+
+release-check: .venv/dev ## what must hold before a release is tagged: tree, versions, changelog, locks
+	@.venv/bin/python soak/release_check.py $(LOCK)
 
 bench: .venv/dev wrk ## what a request costs beside a bare Flask route, in about 3 minutes
 	@.venv/bin/python bench/run.py
@@ -65,4 +71,4 @@ lock: .venv/dev ## write requirements.txt and requirements-dev.txt from their .i
 .venv/dev: requirements-dev.txt | .venv/bin/pip
 	@./tests/install-servers build && .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt && touch $@ .venv/run
 
-.PHONY: help run check format unit test coverage soak audit bench bench-data bench-cache wrk lock
+.PHONY: help run check format unit test image-test coverage soak audit release-check bench bench-data bench-cache wrk lock

@@ -146,7 +146,7 @@ DATABASE_FIXTURES = {"empty_url", "gateway", "hub", "newapi"}
 
 def needs_server(item: pytest.Item) -> bool:
     """Whether a test starts a server: by its folder, its fixtures, or a fixture's parameter."""
-    if item.path.parent.name in ("live", "panel", "soak"):
+    if item.path.parent.name in ("live", "panel", "image", "soak"):
         return True
     if not isinstance(item, pytest.Function):
         return False

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.application import Billing
+from tests.support.caddy import Caddy
+from tests.support.fronts import Front
 from tests.support.gateways import KEY, Gateway
 from tests.support.gunicorn import Gunicorn
 from tests.support.mariadb import MariaDB, OnMySQL
-from tests.support.nginx import Front, Nginx
-from tests.support.processes import ROOT, program
+from tests.support.nginx import Nginx
+from tests.support.processes import ROOT
 from tests.support.site import Callers, Site, fill
 
 
@@ -94,9 +96,11 @@ def _unit(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    """Clients reach nginx over TCP; nginx reaches gunicorn over its unix socket."""
-    program("nginx")
+def front(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Front]:
+    """Clients reach the proxy over TCP; it reaches gunicorn over its unix socket."""
+    kind: type[Nginx | Caddy] = getattr(request, "param", Nginx)
     folder = tmp_path_factory.mktemp("front")
     billing = Billing(f"sqlite:///{folder / 'billing.db'}")
     billing.run("init")
@@ -106,8 +110,8 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     _, *options, app = shlex.split(_unit("ExecStart").replace("/run/billing", str(folder)))
     assert app == "wsgi:app"
     server = Gunicorn({**billing.env, name: value}, folder, *options)
-    (folder / "nginx").mkdir()
-    nginx = Nginx(folder / "nginx", folder / "gunicorn.sock", {})
-    yield Front(nginx, Site(server, alice["id"], alice["access_token"], keys))
-    nginx.close()
+    (folder / "proxy").mkdir()
+    proxy = kind(folder / "proxy", folder / "gunicorn.sock", {})
+    yield Front(proxy, Site(server, alice["id"], alice["access_token"], keys))
+    proxy.close()
     server.close()

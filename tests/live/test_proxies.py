@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fronts import Front
 from tests.support.http_client import Answer, ask
-from tests.support.nginx import Front, Nginx, OuterProxy, behind
+from tests.support.nginx import Nginx, OuterProxy, behind
 from tests.support.processes import freeze, wait_for
 from tests.support.site import SUBSCRIPTION, USAGE
 
@@ -55,9 +56,7 @@ def chain(front: Front, tmp_path: Path) -> Iterator[Callable[[dict[str, str], st
     started: list[Chain] = []
 
     def start(changes: dict[str, str], headers: str) -> Chain:
-        started.append(
-            Chain(tmp_path, front.nginx.folder.parent / "gunicorn.sock", changes, headers)
-        )
+        started.append(Chain(tmp_path, front.socket, changes, headers))
         return started[-1]
 
     yield start

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
 from tests.support.mariadb import MariaDB
-from tests.support.processes import missing
+from tests.support.processes import CACHE, missing
 
 #: mysqld with the libraries and the loader of the release that it was built for.
-INSTALLED = Path("/var/cache/billing-tests/mysql")
+INSTALLED = CACHE / "mysql"
 
 
 class MySQL(MariaDB):

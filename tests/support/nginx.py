@@ -7,12 +7,11 @@ import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar
 
 from tests.support.http_client import ask
 from tests.support.processes import ROOT, free_port, program, wait_for
 from tests.support.secrets import SERVER_LOGS
-from tests.support.site import Site
 
 #: The loopback address that `OuterProxy` connects from: no client's.
 PROXY_ADDRESS = "127.0.0.9"
@@ -93,6 +92,11 @@ class Nginx(NginxServer):
     gets what is not ours.
     """
 
+    #: The change after which it waits for the service no longer than 0.3 s.
+    HURRIED: ClassVar = {"proxy_read_timeout 10s;": "proxy_read_timeout 300ms;"}
+    #: The change after which new-api's own path is the gateway's.
+    LEAVES_TOKEN_USAGE: ClassVar = {r"|api/usage/token/?$": ""}
+
     def __init__(
         self, folder: Path, upstream: Path, changes: Mapping[str, str], gateway: str = ""
     ) -> None:
@@ -115,10 +119,3 @@ class Nginx(NginxServer):
             assert old in config, f"deploy/nginx.conf has no {old!r}"
             config = config.replace(old, new)
         self.start(config)
-
-
-class Front(NamedTuple):
-    """nginx, and the service behind it: their files are in one folder."""
-
-    nginx: Nginx
-    site: Site

@@ -22,6 +22,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+#: What tests/install-servers unpacks.
+CACHE = Path("/var/cache/billing-tests")
+
 
 #: What `SELECT VERSION()` said on each server that ran.
 VERSIONS: set[str] = set()
@@ -53,7 +56,7 @@ def wait_for(ready: Callable[[], object], what: str, seconds: float = 30) -> Non
 def program(name: str) -> str:
     """Where a server's program is; without it the test is skipped, or fails in CI."""
     debian = ["/usr/sbin", "/usr/local/sbin", *glob.glob("/usr/lib/postgresql/*/bin")]
-    path = shutil.which(name) or shutil.which(name, path=":".join(debian))
+    path = shutil.which(name) or shutil.which(name, path=":".join([*debian, f"{CACHE}/tools"]))
     if path is None:
         missing(f"{name} is not installed (make test installs it on Debian as root)")
     return path

@@ -185,6 +185,8 @@ def test_the_paths_to_pass_on_are_those_of_the_nginx_sample(document: str) -> No
     (location,) = re.findall(r"location ~ (\S+) {", text_of(document))
 
     assert f"location ~ {location} {{" in text_of("deploy/nginx.conf")
+    assert f"path_regexp {location}\n" in text_of("deploy/Caddyfile")
+    assert text_of("docs/attach.md").count(f"path_regexp {location}\n") == 1
 
 
 # Form
@@ -281,7 +283,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
 def citing_files() -> list[Path]:
     """Code, samples and settings: what may cite a document in a comment."""
     kinds = ("*.py", "*.js", "*.in", "*.toml", "*.sql", "Makefile", "Procfile", "Dockerfile")
-    found = {path for kind in kinds for path in ROOT.rglob(kind)} | set(ROOT.glob("deploy/*"))
+    found = {path for kind in kinds for path in ROOT.rglob(kind)} | set(ROOT.glob("deploy/**/*"))
     return sorted(
         path
         for path in found

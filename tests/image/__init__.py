@@ -1,0 +1,1 @@
+"""Tests of the image of the Dockerfile, built and run; `make image-test`."""
