@@ -212,7 +212,8 @@ class UsageFile(DisposableFile):
                 for period in spans.periods()
                 if period not in kept
             }
-        keep = {period: rows for period, rows in new.items() if period[1] <= keep_before}
+        # Days without use cost nothing to sum, and callers may ask for any that ever were.
+        keep = {period: rows for period, rows in new.items() if rows and period[1] <= keep_before}
         if keep:
             # What cannot be kept is summed again the next time.
             with suppress(DisposableFileError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 import sqlite3
@@ -544,6 +545,19 @@ def test_the_sums_of_days_are_kept_until_a_late_row_changes_them(
 
     assert kept == 9
     assert Counter(late) == Counter(scanned(newapi))
+
+
+@on_sqlite
+def test_days_without_use_take_no_place_in_the_file(newapi: Gateway, cached: Cached) -> None:
+    for day in (0, 3):
+        log(newapi, day * DAY)
+    log(newapi, 9 * DAY)
+
+    assert len(cached.sums(-300, 310)) == 3
+
+    with contextlib.closing(sqlite3.connect(cached.path)) as connection:
+        kept = connection.execute("SELECT start FROM sums ORDER BY start").fetchall()
+    assert kept == [(START,), (START + 3 * DAY,)]
 
 
 @one_of_each_server
