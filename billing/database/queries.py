@@ -174,7 +174,7 @@ DECISIVE_LOG_COLUMNS = (("logs", "token_id"), ("logs", "quota"))
 _ALLOW_LISTS = {"allow_ips", "subnet"}
 
 
-def _select_existing(columns: TableColumns, fields: Sequence[Field[Any]]) -> list[Any]:
+def select_existing(columns: TableColumns, fields: Sequence[Field[Any]]) -> list[Any]:
     """The fields, NULL for each whose column this version of the gateway lacks."""
     return [
         _bounded(field)
@@ -192,7 +192,7 @@ def _bounded(field: Field[Any]) -> Node:
 
 
 def _tokens(columns: TableColumns) -> Select:
-    selected = _select_existing(columns, _TOKEN + _USER)
+    selected = select_existing(columns, _TOKEN + _USER)
     owner = GatewayUser.id == GatewayToken.user_id
     return GatewayToken.select(*selected).join(GatewayUser, JOIN.LEFT_OUTER, on=owner)
 
@@ -210,17 +210,15 @@ def token_by_id(columns: TableColumns) -> Query:
 
 
 def _users(columns: TableColumns) -> Select:
-    return GatewayUser.select(*_select_existing(columns, _USER))
+    return GatewayUser.select(*select_existing(columns, _USER))
 
 
 def user_by_id(columns: TableColumns) -> Query:
-    return GatewayUser.select(*_select_existing(columns, _USER)).where(
-        GatewayUser.id == PLACEHOLDER
-    )
+    return GatewayUser.select(*select_existing(columns, _USER)).where(GatewayUser.id == PLACEHOLDER)
 
 
 def user_by_name(columns: TableColumns) -> Query:
-    return GatewayUser.select(*_select_existing(columns, _USER)).where(
+    return GatewayUser.select(*select_existing(columns, _USER)).where(
         GatewayUser.username == PLACEHOLDER
     )
 
@@ -255,7 +253,7 @@ def all_options(columns: TableColumns) -> Query:
 def active_subscriptions(columns: TableColumns) -> Query:
     owned = UserSubscription.user_id == PLACEHOLDER
     active = UserSubscription.status == "active"
-    return UserSubscription.select(*_select_existing(columns, _SUBSCRIPTION)).where(
+    return UserSubscription.select(*select_existing(columns, _SUBSCRIPTION)).where(
         owned, active, UserSubscription.end_time > PLACEHOLDER
     )
 
