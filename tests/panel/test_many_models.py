@@ -32,6 +32,8 @@ def test_the_models_of_a_huge_range_are_shown_and_downloaded(
     screen = panel(server.url).open().ask(token["key"])
 
     screen.shows("#days tbody tr:first-child", f"model-{MODELS}")
+    assert screen.page.locator("#days tbody tr").count() == 11
+    screen.press(f"Show all {MODELS:,}")
     screen.shows("#days tbody tr:last-child", "Other models")
     assert screen.page.locator("#days tbody tr").count() == 301
     screen.shows("#days tfoot", f"${MODELS * (MODELS + 1) / 2 * 5 / 500_000:,.2f}")

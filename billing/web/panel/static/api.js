@@ -1,12 +1,14 @@
 // Requests to the billing routes: each function takes a caller and returns data or a Failure.
 
+import { addDays, dateIn } from "./dates.js";
+
 /** What clients of these routes take for "unlimited". */
 export const UNLIMITED = 100000000;
 
 const TIMEOUT_MS = 20000;
 
 /** The error codes of the service that have a text of their own, under the same name. */
-const CODES = ["invalid_api_key", "api_key_disabled", "user_mismatch", "user_disabled", "ip_not_allowed"];
+const CODES = ["invalid_api_key", "api_key_disabled", "user_mismatch", "user_disabled", "ip_not_allowed", "unsupported_logs"];
 
 /** Why there is no data: `kind` names a text in text.js, `details` are that text's arguments. */
 export class Failure extends Error {
@@ -37,10 +39,16 @@ export function fetchFigures(caller, locale) {
     .catch(returnFailure);
 }
 
-/** The costs of each day from `start` to `end`, or a Failure. Both are ISO dates, the end exclusive. */
-export function fetchDailyCosts(caller, locale, start, end) {
-  return request(caller, locale, `usage?include=daily_costs&start_date=${start}&end_date=${end}`)
-    .then((usage) => parseDailyCosts(usage))
+/**
+ * What was used on each day of a request {first, last, zone, token}, or a Failure. `token` is the id of
+ * the one token whose days these are to be, undefined for all.
+ */
+export function fetchDailyCosts(caller, locale, { first, last, zone, token }) {
+  const query = new URLSearchParams({ include: "daily_costs", group_by: "api_key_id" });
+  const days = { start_date: first, end_date: addDays(last, 1), timezone: zone };
+  for (const [name, value] of Object.entries({ ...days, api_key_ids: token })) if (value !== undefined) query.set(name, value);
+  return request(caller, locale, `usage?${query}`)
+    .then((usage) => parseDailyCosts(usage, zone))
     .catch(returnFailure);
 }
 
@@ -86,15 +94,20 @@ async function request(caller, locale, path) {
   }
   const body = await response.json().catch(() => null);
   if (response.ok && body?.object) return body;
-  throw failureOf(response, body?.error, caller);
+  throw failureOf(response, body, caller);
 }
 
-function failureOf({ status, headers }, error, caller) {
-  if (status === 429) return new Failure("rate_limited", Math.ceil(headers.get("Retry-After")) || 10);
+function failureOf({ status, headers }, body, caller) {
+  const error = body?.error;
+  const seconds = Math.ceil(headers.get("Retry-After")) || 10;
+  if (status === 429) return new Failure("rate_limited", seconds);
+  if (status === 400 && error?.param === "timezone") return new Failure("bad_zone");
+  // The site reads its logs for the first time, and has a share of them.
+  if (error?.code === "usage_incomplete") return new Failure("usage_incomplete", Math.min(Math.max(body.progress, 0), 1) || 0, seconds);
   if (error?.code === "user_mismatch" && !caller.user) return new Failure("noUser");
   if (status !== 404 && CODES.includes(error?.code)) return new Failure(error.code);
   // 502 and 504 come from a proxy that cannot reach the service.
-  const kind = { 500: "broken", 501: "broken", 502: "service", 503: "database", 504: "service" }[status] ?? "unexpected";
+  const kind = { 500: "broken", 502: "service", 503: "database", 504: "service" }[status] ?? "unexpected";
   return new Failure(kind, status, typeof error?.message === "string" ? error.message : "");
 }
 
@@ -112,11 +125,21 @@ export function parseFigures(subscription, usage) {
 const isUnlimited = (limit, used) =>
   limit === UNLIMITED || (used >= UNLIMITED && Math.abs(limit - used - UNLIMITED) <= 4 * Number.EPSILON * limit);
 
-/** The `days`, what was `refunded` in them, since when the logs are known, and whether a total is `counted`. */
-export function parseDailyCosts({ daily_costs: days, period_refunded: refunded = 0, logs_since: since = 0, total_usage_counted: counted = true }) {
-  const isItem = (item) => typeof item?.name === "string" && Number.isFinite(item.cost);
+/**
+ * The `days` as {date, items}, what was `refunded` in them, since when the logs are known, whether a total
+ * is `counted`, and an account's `tokens`, null for a key.
+ */
+export function parseDailyCosts(body, zone) {
+  const { daily_costs: days, api_keys: tokens = null, period_refunded: refunded = 0, logs_since: since = 0, total_usage_counted: counted = true } = body;
+  const isCount = (value) => value === null || Number.isFinite(value);
+  const isUse = (item) =>
+    [item?.cost, item?.requests].every(Number.isFinite) && isCount(item.prompt_tokens) && isCount(item.completion_tokens);
+  const isItem = (item) => isUse(item) && typeof item.name === "string";
   const isDay = (day) => Number.isFinite(day?.timestamp) && Array.isArray(day.line_items) && day.line_items.every(isItem);
+  const areTokens = tokens === null || (Array.isArray(tokens) && tokens.every(isUse));
   // Rather a Failure than a missing cost that is taken for 0.
-  if (!Array.isArray(days) || !days.every(isDay) || !Number.isFinite(refunded) || !Number.isFinite(since)) throw unexpected();
-  return { days, refunded, since, counted };
+  if (!Array.isArray(days) || !days.every(isDay) || !areTokens || !Number.isFinite(refunded) || !Number.isFinite(since)) throw unexpected();
+  const date = dateIn(zone);
+  // Noon: the browser may have other rules of the zone than the site.
+  return { days: days.map(({ timestamp, line_items: items }) => ({ date: date((timestamp + 43200) * 1000), items })), refunded, since, counted, tokens };
 }

@@ -52,7 +52,7 @@ export function overviewCard(onRefresh, onOtherKey) {
   const [name, sign] = status(figures, now);
   const [ends, date] = expiry(until, now);
   // Four characters of a short key would be too much of it.
-  const ending = caller.key.length >= 16 ? t.ends(caller.key.slice(-4)) : "";
+  const ending = caller.key.length >= 16 ? t.keyEnding(caller.key.slice(-4)) : "";
   const fact = (term, value, more = "") =>
     el("div", {}, el("dt", {}, term), el("dd", {}, value, more ? el("small", {}, more) : null));
   return el(

@@ -3,9 +3,12 @@
 
 import { Failure, fetchFigures, fetchGrants, parseCaller } from "./api.js";
 import { failureCard, grantsCard, limitsNote, overviewCard } from "./cards.js";
-import { dailyCard, loadDaily } from "./daily.js";
-import { byId } from "./dom.js";
+import { dailyCard, showDaily } from "./daily.js";
+import { byId, el, keepFocus } from "./dom.js";
+import { drawWith, loadDaily } from "./load.js";
 import { clearState, forgetCaller, rememberCaller, rememberedCaller, state, switchLanguage } from "./state.js";
+import { LANGUAGES } from "./text.js";
+import { showTokens, tokensCard } from "./tokens.js";
 
 const form = byId("key-form");
 
@@ -16,13 +19,23 @@ function render() {
   const { failure, figures, i18n } = state;
   document.documentElement.lang = i18n.locale;
   document.title = i18n.t.title;
-  byId("language").textContent = i18n.t.language;
-  byId("language").lang = i18n.language === "zh" ? "en" : "zh-CN";
+  byId("languages").replaceChildren(...Object.entries(LANGUAGES).map(languageButton));
+  byId("languages").ariaLabel = i18n.t.languages;
   for (const node of document.querySelectorAll("[data-t]")) node.textContent = i18n.t[node.dataset.t];
   form.hidden = figures !== null;
   byId("message").replaceChildren(...(failure ? [failureCard(retry)] : []));
-  byId("results").replaceChildren(...(figures ? [overviewCard(load, startOver), dailyCard(), grantsCard()] : []));
+  byId("results").replaceChildren(...(figures ? [overviewCard(load, startOver), dailyCard(), tokensCard(), grantsCard()] : []));
+  if (figures) showDaily();
   byId("page").hidden = false;
+}
+
+function languageButton([language, [name, lang]]) {
+  const isCurrent = language === state.i18n.language;
+  const onclick = async () => {
+    await switchLanguage(language);
+    keepFocus(render);
+  };
+  return el("button", { type: "button", class: "quiet", id: `language-${language}`, lang, "aria-pressed": isCurrent ? "true" : "false", onclick }, name);
 }
 
 function setBusy(busy) {
@@ -102,11 +115,7 @@ form.addEventListener("submit", (event) => {
   load();
 });
 
-byId("language").addEventListener("click", () => {
-  switchLanguage();
-  render();
-});
-
+drawWith({ daily: showDaily, tokens: showTokens });
 render();
 state.caller = rememberedCaller();
 if (state.caller) {
