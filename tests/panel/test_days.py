@@ -103,7 +103,7 @@ def test_while_the_site_reads_the_days_a_bar_grows_by_itself(
             return
         error = {"message": "…", "type": "new_api_error", "code": "usage_incomplete"}
         body = json.dumps({"error": error, "progress": share})
-        route.fulfill(status=503, headers={"Retry-After": "2"}, body=body)
+        route.fulfill(status=503, headers={"Retry-After": "600"}, body=body)
 
     screen.open().page.route("**/usage?include=daily_costs*", answer)
     screen.ask(site.keys["busy"])
@@ -114,14 +114,13 @@ def test_while_the_site_reads_the_days_a_bar_grows_by_itself(
     screen.shows(".figure", "$")
     screen.save("filling")
     screen.assert_accessible()
-    screen.page.clock.run_for(1_500)
+    screen.page.clock.fast_forward("09:00")
     assert len(asked(screen)) == 1
-    screen.page.clock.run_for(600)
+    screen.page.clock.fast_forward("01:00")
     expect(bar).to_have_attribute("aria-valuenow", "75")
-    screen.page.clock.run_for(2_100)
+    screen.page.clock.fast_forward("10:00")
     expect(screen.page.locator(".day")).to_have_count(30)
     expect(bar).to_have_count(0)
-    assert len(asked(screen)) == 3
 
 
 def test_another_range_ends_the_wait_for_the_first(panel: Callable[..., Panel], site: Site) -> None:
@@ -144,4 +143,5 @@ def test_another_range_ends_the_wait_for_the_first(panel: Callable[..., Panel], 
     expect(screen.page.locator(".day")).to_have_count(7)
     screen.page.clock.run_for(10_000)
     expect(screen.page.locator(".day")).to_have_count(7)
-    assert len(asked(screen)) == 2
+    days = [query for query in asked(screen) if "group_by" in query]
+    assert len(days) == 2

@@ -219,7 +219,7 @@ def test_the_csv_quotes_cells_and_computes_none(call: Call) -> None:
     names = {"a,b": 10, 'say "x"': 0.1, "+1": 20, "two\nlines": 1e-7}
     days = [day("1970-01-02", **names), {"date": "1970-01-03", "items": [item("m", 5, 2, None)]}]
 
-    text = call("csv", "csvText", days, "USD")
+    text = call("takeaway", "csvText", days, "USD")
 
     assert text == (
         "\ufeffday,model,cost (USD),prompt_tokens,completion_tokens,requests\r\n"
@@ -229,13 +229,13 @@ def test_the_csv_quotes_cells_and_computes_none(call: Call) -> None:
         "1970-01-02,two?lines,1e-9,0,0,1\r\n"
         "1970-01-03,m,0.05,,,2\r\n"
     )
-    assert call("csv", "csvText", [], None) == (
+    assert call("takeaway", "csvText", [], None) == (
         "\ufeffday,model,cost,prompt_tokens,completion_tokens,requests\r\n"
     )
 
 
 def test_no_name_is_a_formula_or_a_control_sequence_in_a_csv_file(call: Call) -> None:
-    assert {name: call("csv", "csvCell", name) for name in CSV_CELLS} == CSV_CELLS
+    assert {name: call("takeaway", "csvCell", name) for name in CSV_CELLS} == CSV_CELLS
 
 
 @pytest.mark.parametrize(
@@ -254,12 +254,27 @@ def test_no_name_is_a_formula_or_a_control_sequence_in_a_csv_file(call: Call) ->
         ("sk-abc", "alice", {"kind": "badUser", "details": []}),
         ("sk-abc", "-7", {"kind": "badUser", "details": []}),
         ("sk-abc", "٧", {"kind": "badUser", "details": []}),
+        ("“sk-abc”", "", {"key": "sk-abc", "user": ""}),
+        ("'sk-abc',", '"7"', {"key": "sk-abc", "user": "7"}),
+        ("「sk-abc」", "", {"key": "sk-abc", "user": ""}),
+        ("OPENAI_API_KEY=sk-abc", "", {"key": "sk-abc", "user": ""}),
+        ('export OPENAI_API_KEY="sk-abc";', "", {"key": "sk-abc", "user": ""}),
+        ("$env:OPENAI_API_KEY = 'sk-abc'", "", {"key": "sk-abc", "user": ""}),
+        ('"api_key": "sk-abc",', "", {"key": "sk-abc", "user": ""}),
+        ("Authorization: Bearer sk-abc", "", {"key": "sk-abc", "user": ""}),
+        ('"Authorization: Bearer sk-abc"', "", {"key": "sk-abc", "user": ""}),
+        ("\u200bsk-a\u2060bc\ufeff", "\u200b7", {"key": "sk-abc", "user": "7"}),
+        ("ｓｋ－ａｂｃ１", "４２", {"key": "sk-abc1", "user": "42"}),
+        ("sk-a=b", "", {"key": "sk-a=b", "user": ""}),
+        ("sk-a'b", "", {"key": "sk-a'b", "user": ""}),
+        ('""', "", {"kind": "empty", "details": []}),
+        ("OPENAI_API_KEY=", "", {"kind": "empty", "details": []}),
     ],
 )
 def test_a_pasted_key_is_trimmed_and_checked(
     call: Call, key: str, user: str, caller: dict[str, object]
 ) -> None:
-    assert call("api", "parseCaller", key, user) == caller
+    assert call("pasted", "parseCaller", key, user) == caller
 
 
 UNEXPECTED = {"kind": "unexpected", "details": [200, ""]}

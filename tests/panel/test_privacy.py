@@ -34,10 +34,10 @@ def walk_through(screen: Panel, key: str) -> None:
         screen.press("Download CSV")
     screen.context.set_offline(True)
     screen.press("Refresh")
-    screen.shows("#message", "You are offline")
+    screen.shows("#read", "You are offline")
     screen.context.set_offline(False)
     screen.press("Try again")
-    screen.shows(".figure", "$")
+    screen.shows("#read", "As of")
 
 
 def test_a_key_is_in_no_url_storage_title_or_console(

@@ -86,11 +86,14 @@ def test_scripts_and_styles_are_sent_without_comments(sqlite_billing: Billing, n
 
     sent = get(sqlite_billing.client(), f"/dashboard/billing/panel/{name}").text
 
-    lines = [line.strip() for line in source.splitlines()]
     comments = ("//", "/*", "*/", "* ")
-    assert sent.splitlines() == [
-        line for line in lines if not line.startswith(comments) or line.startswith("* {")
-    ]
+    lines = [line.strip() for line in source.splitlines()]
+    lines = [line for line in lines if not line.startswith(comments) or line.startswith("* {")]
+    if name.endswith(".css"):
+        # Nothing but blanks is missing, and no two words have become one.
+        assert re.findall(r"[\w-]+|\S", sent) == re.findall(r"[\w-]+|\S", "\n".join(lines))
+    else:
+        assert sent.splitlines() == list(filter(None, lines))
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from pathlib import PurePath
 
 from flask import Blueprint, Response, make_response, render_template, request
 
@@ -13,9 +14,13 @@ from billing.web.middleware import CACHEABLE
 
 log = logging.getLogger("billing")
 
-#: In scripts and styles, lines that are comments, and the blanks that lines begin with. No text of
-#: theirs that goes over several lines has either.
-_FOR_READERS = re.compile(r"^[ \t]*(?://[^\n]*|/\*[\s\S]*?\*/)[ \t]*\n|^[ \t]+", re.MULTILINE)
+#: Lines that are comments, empty lines, and the blanks that lines begin with; in styles, blanks
+#: beside punctuation too. No text of the files' that goes over several lines has any of them.
+_LINES = r"^[ \t]*(?://[^\n]*|/\*[\s\S]*?\*/)?[ \t]*\n|^[ \t]+"
+_FOR_READERS = {
+    ".js": re.compile(_LINES, re.MULTILINE),
+    ".css": re.compile(_LINES + "|(?<=[:;,{}]) | (?=[{}])", re.MULTILINE),
+}
 
 
 class _Panel(Blueprint):
@@ -23,9 +28,10 @@ class _Panel(Blueprint):
 
     def send_static_file(self, filename: str) -> Response:
         response = super().send_static_file(filename)
-        if response.status_code == 200 and filename.endswith((".js", ".css")):
+        for_readers = _FOR_READERS.get(PurePath(filename).suffix)
+        if response.status_code == 200 and for_readers:
             response.direct_passthrough = False
-            response.set_data(_FOR_READERS.sub("", response.get_data(as_text=True)))
+            response.set_data(for_readers.sub("", response.get_data(as_text=True)))
         return response
 
 
@@ -62,7 +68,8 @@ def _add_security_headers(response: Response) -> Response:
 @panel.get("/")
 def page() -> Response:
     """Cacheable but always revalidated (ETag), so that a new page never loads an old script."""
-    response = make_response(render_template("panel.html", **_display_unit()))
+    html = render_template("panel.html", **_display_unit())
+    response = make_response("\n".join(map(str.strip, html.splitlines())))
     response.cache_control.no_cache = True
     response.add_etag()
     response.make_conditional(request)

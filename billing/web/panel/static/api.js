@@ -20,50 +20,43 @@ export class Failure extends Error {
 
 const unexpected = () => new Failure("unexpected", 200, "");
 
-/** The caller of a pasted key and user ID, or a Failure. */
-export function parseCaller(keyText, userText) {
-  const key = keyText.trim().replace(/^Bearer\s+/i, "");
-  const user = userText.trim();
-  if (!key) return new Failure("empty");
-  // What no header can carry must not reach Request, which would throw a TypeError.
-  if (!/^[!-~]+$/.test(key)) return new Failure("malformed");
-  if (!/^[0-9]*$/.test(user)) return new Failure("badUser");
-  return { key, user };
-}
-
-/** The caller's balance, or a Failure. */
-export function fetchFigures(caller, locale) {
-  const paths = ["subscription", "usage"];
-  return Promise.all(paths.map((path) => request(caller, locale, path)))
-    .then(([subscription, usage]) => parseFigures(subscription, usage))
-    .catch(returnFailure);
+/** The caller's balance, or a Failure; by two requests at once, or one `byOne`. */
+export async function fetchFigures(caller, locale, byOne = false) {
+  try {
+    const asked = [request(caller, locale, "subscription")];
+    if (byOne) await asked[0];
+    asked.push(request(caller, locale, "usage"));
+    return parseFigures(...(await Promise.all(asked)));
+  } catch (error) {
+    return returnFailure(error);
+  }
 }
 
 /**
- * What was used on each day of a request {first, last, zone, token}, or a Failure. `token` is the id of
- * the one token whose days these are to be, undefined for all.
+ * What was used on each day of a request {first, last, zone, group, token}, or a Failure. With the `group`
+ * "api_key_id" an account is told by token too; `token` is the id of the one whose days these are to be.
  */
-export function fetchDailyCosts(caller, locale, { first, last, zone, token }) {
-  const query = new URLSearchParams({ include: "daily_costs", group_by: "api_key_id" });
-  const days = { start_date: first, end_date: addDays(last, 1), timezone: zone };
-  for (const [name, value] of Object.entries({ ...days, api_key_ids: token })) if (value !== undefined) query.set(name, value);
+export function fetchDailyCosts(caller, locale, { first, last, zone, group, token }) {
+  const query = new URLSearchParams({ include: "daily_costs", start_date: first, end_date: addDays(last, 1), timezone: zone });
+  if (group) query.set("group_by", group);
+  if (token) query.set("api_key_ids", token);
   return request(caller, locale, `usage?${query}`)
     .then((usage) => parseDailyCosts(usage, zone))
     .catch(returnFailure);
 }
 
-/** The caller's credit grants and two limits, or a Failure. */
+/** The caller's credit grants, its two limits and who it is, or a Failure. */
 export function fetchGrants(caller, locale) {
-  return request(caller, locale, "credit_grants")
+  return request(caller, locale, "credit_grants?include=caller")
     .then(parseGrants)
     .catch(returnFailure);
 }
 
-/** `limits`: what remains on a key and on its account; null without both. */
-export function parseGrants({ grants, token_available: key, account_available: account }) {
+/** `limits`: what remains on a key and on its account; null without both. `who`: the caller by name. */
+export function parseGrants({ grants, token_available: key, account_available: account, caller: who = null }) {
   if (!Array.isArray(grants?.data)) throw unexpected();
   const limits = Number.isFinite(key) && Number.isFinite(account) ? { key, account } : null;
-  return { grants: grants.data, limits };
+  return { grants: grants.data, limits, who };
 }
 
 /** A thrown Failure becomes the result; any other error is a defect and is thrown on. */
@@ -71,6 +64,9 @@ function returnFailure(error) {
   if (error instanceof Failure) return error;
   throw error;
 }
+
+let inFlight = 0;
+export const requestsInFlight = () => inFlight;
 
 /** The body of one response. Throws a Failure. */
 async function request(caller, locale, path) {
@@ -86,13 +82,19 @@ async function request(caller, locale, path) {
     redirect: "error",
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
+  inFlight += 1;
   let response;
+  let body;
   try {
     response = await fetch(message);
-  } catch {
+    body = await response.json().catch(() => null);
+  } catch (error) {
+    // A defect: whatever the network does to fetch is a TypeError too, but without a response.
+    if (response) throw error;
     throw new Failure(navigator.onLine ? "service" : "offline");
+  } finally {
+    inFlight -= 1;
   }
-  const body = await response.json().catch(() => null);
   if (response.ok && body?.object) return body;
   throw failureOf(response, body, caller);
 }

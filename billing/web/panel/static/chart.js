@@ -23,14 +23,14 @@ export function ticks(low, high) {
   return Array.from({ length: Math.max(last - first, 1) + 1 }, (_, index) => (first + index) * step);
 }
 
-/** Stripes one way, the other way, and dots; the first texture is none. */
+/** Slanting stripes and level ones; the first texture is none. */
 function textures() {
-  const shapes = [["path", { d: "M-1 1l2-2M0 6L6 0M5 7l2-2" }], ["path", { d: "M0 3H6" }], ["circle", { cx: 3, cy: 3, r: 1.4 }]];
+  const stripes = ["M-1 1l2-2M0 6L6 0M5 7l2-2", "M0 3H6"];
   return svg(
     "defs",
     {},
-    ...shapes.map(([shape, attributes], index) =>
-      svg("pattern", { id: `x${index + 1}`, width: 6, height: 6, patternUnits: "userSpaceOnUse" }, svg(shape, attributes)),
+    ...stripes.map((d, index) =>
+      svg("pattern", { id: `x${index + 1}`, width: 6, height: 6, patternUnits: "userSpaceOnUse" }, svg("path", { d })),
     ),
   );
 }

@@ -15,7 +15,7 @@ export const texts = {
   retry: "重试",
   refresh: "刷新",
   other: "换一个令牌",
-  keyEnding: (tail) => `令牌 …${tail}`,
+  key_: "令牌",
   keyNamed: (name) => `令牌“${name}”`,
   accountNamed: (name) => `账户 ${name}`,
   scopes: { token: "令牌自身的数字", account: "所属账户的数字", spendable: "该令牌可用的额度" },
@@ -54,6 +54,8 @@ export const texts = {
     month: (amount) => `上月同期 ${amount}`,
   },
   lasts: (days) => `按最近 7 天的速度，约可用 ${days} 天。`,
+  lastsLess: "按最近 7 天的速度，可用不到一天。",
+  lastsLong: "按最近 7 天的速度，可用一年以上。",
   lastsToEnd: "按最近 7 天的速度，过期前不会用完。",
   units: { USD: "单位：美元", CNY: "单位：人民币元", TOKENS: "单位：额度点数", CUSTOM: "单位：本站自定" },
   unitUnknown: "暂时无法获取本站的金额单位，因此金额不带单位显示。刷新页面可重试。",
@@ -83,6 +85,7 @@ export const texts = {
   unnamed: "（无名称）",
   model: "模型",
   share: "占比",
+  refund: "退款",
   byModel: "按模型",
   byDay: "以表格查看图表",
   day: "日期",
@@ -113,12 +116,13 @@ export const texts = {
   kinds: { subscription: "订阅", redemption: "兑换码", topup: "充值", credit: "赠送额度", account: "其他余额", token: "令牌" },
   dash: "–",
 
+  unaffected: "以上数字不受影响。",
   noDaily: {
-    elsewhere: "无法提供每日用量：本站的日志存放在本服务无法读取的数据库中。以上数字不受影响。",
-    slow: "每日用量读取失败：查询超时或数据库暂时不可用。以上数字不受影响。",
+    elsewhere: "无法提供每日用量：本站的日志存放在本服务无法读取的数据库中。",
+    slow: "每日用量读取失败：查询超时或数据库暂时不可用。",
     rateLimited: (seconds) => `每日用量读取失败：请求过于频繁，请在 ${seconds} 秒后重试。`,
-    defect: "每日用量无法显示：本页面出错。以上数字不受影响。",
-    other: (reason) => `每日用量读取失败（${reason}）。以上数字不受影响。`,
+    defect: "每日用量无法显示：本页面出错。",
+    other: (reason) => `每日用量读取失败（${reason}）。`,
   },
 
   errors: {

@@ -1,15 +1,16 @@
 // The card with the usage by day: which days, what of them, the chart, and the table by model.
 
 import { Failure } from "./api.js";
+import { bar } from "./cards.js";
 import { draw } from "./chart.js";
-import { downloadCsv } from "./csv.js";
 import { bounds, isRange, RANGES } from "./dates.js";
-import { byId, choices, el, keepFocus, scrollTable } from "./dom.js";
+import { button, byId, choices, el, keepFocus, scrollTable } from "./dom.js";
 import { loadDaily } from "./load.js";
 import { classOf, COLOURS, looks, REST } from "./looks.js";
 import { state, today, writeAddress } from "./state.js";
 import { bars, byModel, METRICS, ranked, total } from "./sums.js";
 import { rankedTable, title } from "./table.js";
+import { downloadCsv } from "./takeaway.js";
 import { narrowed } from "./tokens.js";
 
 // ── the card, its period and what it shows ────────────────────────────────────────────────────
@@ -72,7 +73,7 @@ function customPeriod() {
     { id: "custom", class: "custom", hidden: state.period.range !== "custom", onkeydown: (event) => event.key === "Enter" && apply() },
     date("from", t.from, first),
     date("to", t.to, last),
-    el("button", { type: "button", id: "apply", onclick: apply }, t.apply),
+    button("apply", t.apply, apply, {}),
     el("p", { id: "custom-message", role: "alert" }),
   );
 }
@@ -87,7 +88,11 @@ function zoneNote() {
 
 /** Put what is known of the days now on the screen. */
 export function showDaily() {
-  if (byId("days")) keepFocus(() => byId("days").replaceWith(daysBox()));
+  if (byId("days")) {
+    const isOpen = byId("by-day")?.open;
+    keepFocus(() => byId("days").replaceWith(daysBox()));
+    if (isOpen && byId("by-day")) byId("by-day").open = true;
+  }
   if (byId("zone")) byId("zone").textContent = zoneNote();
 }
 
@@ -96,7 +101,7 @@ function daysBox() {
   const { t } = i18n;
   const note = (text) => [el("p", { class: "note" }, text)];
   const content = () => {
-    if (daily === null) return note(t.loading);
+    if (daily === null) return [el("div", { class: "skeleton" }, el("p", { role: "status" }, t.loading), el("div", { class: "chart" }))];
     if (daily instanceof Failure) return daily.kind === "usage_incomplete" ? progress(daily.details[0]) : noDays(daily);
     const isEmpty = daily.days.every(({ items }) => items.length === 0);
     return [...(isEmpty ? note(nothingUsed()) : chartAndTable(daily)), ...remarks(daily).flatMap(note)];
@@ -105,42 +110,42 @@ function daysBox() {
 }
 
 function nothingUsed() {
-  const { t } = state.i18n;
-  return t.nothing;
+  const { t, moment } = state.i18n;
+  const used = (state.tokens ?? []).filter(({ id }) => !state.token || id === state.token.id).map((token) => token.last_used_at ?? 0);
+  const last = Math.max(0, state.who?.last_used_at ?? 0, ...used);
+  return last ? t.nothingSince(moment(last)) : t.nothing;
 }
 
 /** What the days do not say by themselves. */
-function remarks({ days, refunded, since, counted }) {
-  const { t, amount, moment } = state.i18n;
+function remarks({ days, refunded, since, counted, readAt, stale }) {
+  const { t, amount, moment, clock } = state.i18n;
   const isPartly = total(byModel(days.map(({ items }) => items)).values()).partly;
   return [
     ...(refunded > 0 ? [t.refunded(amount(refunded / 100))] : []),
     ...(since > 0 ? [t.logsSince(moment(since))] : []),
     ...(counted ? [] : [t.uncounted]),
     ...(isPartly ? [t.partly] : []),
+    ...(stale ? [t.stale(clock(readAt), (t.errors[stale.kind] ?? t.errors.unexpected)[0])] : []),
   ];
 }
 
 /** The site reads its logs for the first time; the page asks again by itself. */
 function progress(share) {
   const { t, percent } = state.i18n;
-  const part = Math.round(share * 100);
-  const bar = el("div", { class: "bar", role: "progressbar", "aria-label": t.filling, "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": part }, el("div", { class: "fill" }));
-  bar.firstChild.style.width = `${part}%`;
-  return [el("p", { class: "note", role: "status" }, t.fillingNow(percent(share))), bar];
+  return [el("p", { class: "note", role: "status" }, t.fillingNow(percent(share))), bar("progressbar", t.filling, share, percent(share))];
 }
 
 function noDays({ kind, details }) {
-  const { noDaily, errors, retry } = state.i18n.t;
+  const { noDaily, unaffected, errors, retry } = state.i18n.t;
   const reason = {
     unsupported_logs: noDaily.elsewhere,
     database: noDaily.slow,
     rate_limited: noDaily.rateLimited(details[0]),
     defect: noDaily.defect,
   }[kind];
-  const text = reason ?? noDaily.other(kind === "unexpected" ? details[0] : errors[kind][0]);
-  const again = el("button", { type: "button", onclick: () => loadDaily() }, retry);
-  return [el("p", { class: "note reason" }, text), ...(kind === "unsupported_logs" ? [] : [again])];
+  const text = reason ?? noDaily.other(kind === "unexpected" ? details[0] : (errors[kind] ?? errors.unexpected)[0]);
+  const again = button("again", retry, () => loadDaily(), {});
+  return [el("p", { class: "note reason" }, `${text} ${unaffected}`), ...(kind === "unsupported_logs" ? [] : [again])];
 }
 
 // ── the chart and its tables ──────────────────────────────────────────────────────────────────
@@ -158,11 +163,11 @@ function chartAndTable(daily) {
   const { named, hasRest } = series(ranked(models.values(), metric).map(({ name }) => name));
   const look = looks(named);
   const places = new Map(named.map((name, place) => [name, place]));
-  const all = bars(daily.days).map((bar) => {
-    const rows = byModel(bar.lists);
+  const all = bars(daily.days).map((each) => {
+    const rows = byModel(each.lists);
     const values = new Array(named.length + hasRest).fill(0);
     for (const row of rows.values()) values[places.get(row.name) ?? named.length] += row[metric];
-    return { ...bar, rows, values, label: dayNames[bar.unit](bar.first), sum: total(rows.values()) };
+    return { ...each, rows, values, label: dayNames[each.unit](each.first), sum: total(rows.values()) };
   });
   const whole = total(models.values());
 
@@ -181,7 +186,7 @@ function chartAndTable(daily) {
   const chart = el("div", { class: "chart", id: "chart" });
   const seriesLooks = [...named.map((name) => look.get(name)), ...(hasRest ? [REST] : [])];
   draw(chart, all, seriesLooks, { short: (amount) => short(metric, amount), label: t.chart, onPoint, describe });
-  const download = el("button", { type: "button", id: "csv", onclick: () => downloadCsv(daily) }, t.csv);
+  const download = button("csv", t.csv, () => downloadCsv(daily), {});
   return [heading, chart, node, el("div", { class: "buttons" }, download), periodTable(all)];
 }
 
@@ -189,6 +194,11 @@ function modelTable(models, look) {
   const { t, share, value } = state.i18n;
   const { metric } = state;
   const swatch = (name) => el("span", { class: `swatch ${classOf(look.get(name) ?? REST)}`, "aria-hidden": "true" });
+  // Of what is positive: a refund is a line of its own.
+  const shareOf = (row, of, positive) => {
+    if (row === of && row[metric] !== positive) return t.dash;
+    return row[metric] < 0 ? t.refund : positive > 0 ? share(row[metric] / positive) : t.dash;
+  };
   const rows = [...models.values()].map((row) => ({ ...row, key: row.name, title: row.name || t.unnamed }));
   return rankedTable({
     id: "models",
@@ -199,7 +209,7 @@ function modelTable(models, look) {
     columns: [
       { id: "title", label: t.model, cell: ({ name, title: text, isRest }) => el("span", { class: "model" }, swatch(name), el("span", {}, isRest ? text : title(name))) },
       { id: "cost", label: t.metrics.cost, text: (row) => value("cost", row) },
-      { id: "share", label: t.share, sorts: false, text: (row, of) => (of[metric] > 0 && row[metric] >= 0 ? share(row[metric] / of[metric]) : t.dash) },
+      { id: "share", label: t.share, sorts: false, text: shareOf },
       { id: "tokens", label: t.metrics.tokens, text: (row) => value("tokens", row) },
       { id: "requests", label: t.metrics.requests, text: (row) => value("requests", row) },
     ],
@@ -211,7 +221,7 @@ function periodTable(all) {
   const { t, value, days } = state.i18n;
   const rows = () =>
     all.map(({ first, last, sum }) => el("tr", {}, el("th", { scope: "row" }, days.range(first, last)), ...METRICS.map((metric) => el("td", {}, value(metric, sum)))));
-  const details = el("details", {}, el("summary", {}, t.byDay));
+  const details = el("details", { id: "by-day" }, el("summary", {}, t.byDay));
   const open = () => details.children.length > 1 || details.append(scrollTable(t.byDay, [t.day, ...METRICS.map((metric) => t.metrics[metric])], rows()));
   details.addEventListener("toggle", open);
   return details;

@@ -13,6 +13,9 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** A button with an id; `quiet` without a border, unless `more` says otherwise. */
+export const button = (id, text, onclick, more = { class: "quiet" }) => el("button", { type: "button", id, onclick, ...more }, text);
+
 /** A box that scrolls by itself on a narrow screen; focusable, so that the arrow keys scroll it. */
 export const scroller = (label, child) =>
   el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, child);

@@ -15,7 +15,7 @@ export const texts = {
   retry: "Try again",
   refresh: "Refresh",
   other: "Another key",
-  keyEnding: (tail) => `Key …${tail}`,
+  key_: "Key",
   keyNamed: (name) => `Key “${name}”`,
   accountNamed: (name) => `Account ${name}`,
   scopes: { token: "its own figures", account: "the figures of its account", spendable: "what it can spend" },
@@ -54,6 +54,8 @@ export const texts = {
     month: (amount) => `the same days last month ${amount}`,
   },
   lasts: (days) => `Lasts about ${days === "1" ? "1 day" : `${days} days`} at the pace of the last 7.`,
+  lastsLess: "Lasts less than a day at the pace of the last 7.",
+  lastsLong: "Lasts more than a year at the pace of the last 7 days.",
   lastsToEnd: "At the pace of the last 7 days it lasts until the key expires.",
   units: { USD: "in US dollars", CNY: "in yuan", TOKENS: "in quota units", CUSTOM: "in the site's own unit" },
   unitUnknown: "The unit of this site's amounts is unavailable, so they are shown without it. Reload the page to try again.",
@@ -83,6 +85,7 @@ export const texts = {
   unnamed: "(no name)",
   model: "Model",
   share: "Share",
+  refund: "Refund",
   byModel: "By model",
   byDay: "The chart as a table",
   day: "Day",
@@ -113,12 +116,13 @@ export const texts = {
   kinds: { subscription: "Subscription", redemption: "Redeemed code", topup: "Top-up", credit: "Credit", account: "Other balance", token: "Key" },
   dash: "–",
 
+  unaffected: "The figures above are not affected.",
   noDaily: {
-    elsewhere: "Daily usage is unavailable: this site keeps its logs in a database that this service cannot read. The figures above are not affected.",
-    slow: "Daily usage could not be read: the query took too long or the database is unavailable. The figures above are not affected.",
+    elsewhere: "Daily usage is unavailable: this site keeps its logs in a database that this service cannot read.",
+    slow: "Daily usage could not be read: the query took too long or the database is unavailable.",
     rateLimited: (seconds) => `Daily usage could not be read: too many requests. Try again in ${seconds} s.`,
-    defect: "Daily usage could not be shown: this page has an error. The figures above are not affected.",
-    other: (reason) => `Daily usage could not be read (${reason}). The figures above are not affected.`,
+    defect: "Daily usage could not be shown: this page has an error.",
+    other: (reason) => `Daily usage could not be read (${reason}).`,
   },
 
   errors: {

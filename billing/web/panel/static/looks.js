@@ -2,7 +2,7 @@
 
 /** Colours that are clearly different, and textures on them, the first being none. */
 export const COLOURS = 6;
-const TEXTURES = 4;
+const TEXTURES = 3;
 
 /** The colour of a name, 0 to 5: the same everywhere and for ever. FNV-1a, whose last bits are mixed. */
 export function colourOf(name) {

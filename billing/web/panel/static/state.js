@@ -10,8 +10,8 @@ export const unitData = document.documentElement.dataset;
 
 /** What a page without a caller knows. */
 const nothing = () => ({
-  ...{ caller: null, figures: null, failure: null, retryAt: 0, grants: [], limits: null },
-  ...{ daily: null, tokens: null, token: null, request: null, isReading: false },
+  ...{ caller: null, figures: null, readAt: 0, askedAt: 0, failure: null, stale: null, retryAt: 0 },
+  ...{ grants: [], limits: null, who: null, recent: null, daily: null, tokens: null, token: null, request: null, isReading: false },
 });
 
 /** The range and the language of the page's address, and nothing else of it; never a key. */
@@ -19,14 +19,16 @@ const query = new URLSearchParams(location.search);
 const address = Object.fromEntries(["range", "lang"].flatMap((name) => (query.has(name) ? [[name, query.get(name)]] : [])));
 
 /**
- * `caller`: the key and the user ID; `figures`, `grants`, `limits`: what the routes returned;
- * `failure`: why there are no figures; `retryAt`: until when the failure "rate_limited" must wait,
- * on the clock of performance.now(), which no change of the system's time moves.
+ * `caller`: the key and the user ID; `figures`, `grants`, `limits`, `who`: what the routes returned, and
+ * `readAt`: when; `failure`: why there are no figures; `stale`: why there are no newer ones; `askedAt`:
+ * when they were asked for last, and `retryAt`: until when the failure "rate_limited" must wait, on the
+ * clock of performance.now(), which no change of the system's time moves.
+ * `recent`: the days since the month before.
  * `period`: which days (`range`; `first` and `last` of a range of one's own); `zone`: whose days;
  * `refusedZone`: the browser's, if the site cannot tell its days; `metric`: what is shown of them;
  * `request`: the days that were asked for last, and whether it `isReading` them; `daily`: what they were, or a Failure; null while the
  * first load; `tokens`: an account's tokens in these days; `token`: the one whose days these are.
- * `generation`: counts loads, so that a late response to an earlier load is dropped.
+ * `generation`: counts callers, and `attempt` reads of their figures, so that late responses are dropped.
  */
 export const state = {
   ...nothing(),
@@ -35,6 +37,7 @@ export const state = {
   refusedZone: null,
   metric: "cost",
   generation: 0,
+  attempt: 0,
   i18n: await i18nFor(Object.hasOwn(LANGUAGES, address.lang) ? address.lang : preferredLanguage(), unitData),
 };
 
@@ -43,6 +46,7 @@ export const today = () => dateIn(state.zone)(Date.now());
 
 export function clearState() {
   state.generation += 1;
+  state.attempt += 1;
   Object.assign(state, nothing());
 }
 

@@ -1,6 +1,6 @@
 // A table of rows with cost, tokens and requests: ten of them, then all; searched, and sorted by a column.
 
-import { el, scroller, wordBreaks } from "./dom.js";
+import { button, el, scroller, wordBreaks } from "./dom.js";
 import { state } from "./state.js";
 import { emptyRow, total } from "./sums.js";
 
@@ -28,9 +28,9 @@ export function arrange(rows, { sort, descending, query }) {
 
 /**
  * `rows` have a `title` beside their figures, and `key`, by which `show` finds them. `columns` are {id,
- * label, text(row, whole)}, the first of them the row's heading, {id: "title", label, cell(row)}. The
- * result is {node, show}: `show(rows)` puts other figures of the same rows into the table, `show()` its
- * own again.
+ * label, text(row, whole, positive)}, the first of them the row's heading, {id: "title", label,
+ * cell(row)}. `positive` is the sum of what is positive. The result is {node, show}: `show(rows)` puts
+ * other figures of the same rows into the table, `show()` its own again.
  */
 export function rankedTable({ id, caption, columns, rows, metric, searchLabel }) {
   const { t, count } = state.i18n;
@@ -39,20 +39,21 @@ export function rankedTable({ id, caption, columns, rows, metric, searchLabel })
   const whole = total(rows);
   const body = el("tbody");
   const foot = el("tfoot");
-  const more = el("button", { type: "button", class: "quiet", onclick: () => ((view.all = !view.all), fill()) });
+  const more = button(`${id}-more`, "", () => ((view.all = !view.all), fill()));
   let shown = [];
 
-  const cells = (row, of) => columns.slice(1).map(({ text, id: column }) => el("td", { "data-column": column }, text(row, of)));
-  const line = (row, heading, of) => el("tr", {}, el("th", { scope: "row" }, heading), ...cells(row, of));
+  const cells = (row, of, positive) => columns.slice(1).map(({ text, id: column }) => el("td", { "data-column": column }, text(row, of, positive)));
+  const line = (heading, ...args) => el("tr", {}, el("th", { scope: "row" }, heading), ...(args.length ? cells(...args) : []));
 
   function show(others) {
     const all = others ?? own;
     const of = others ? total(others.values()) : whole;
+    const positive = [...all.values()].reduce((sum, row) => sum + Math.max(row[metric], 0), 0);
     const named = shown.map(({ key }) => all.get(key) ?? emptyRow());
     const keys = new Set(shown.map(({ key }) => key));
     const rest = () => total([...all].filter(([key]) => !keys.has(key)).map(([, row]) => row));
-    [...body.rows].forEach((tr, index) => tr.replaceChildren(tr.cells[0], ...cells(named[index] ?? rest(), of)));
-    foot.replaceChildren(line(of, t.total, of));
+    [...body.rows].forEach((tr, index) => tr.replaceChildren(tr.cells[0], ...cells(named[index] ?? rest(), of, positive)));
+    foot.replaceChildren(line(t.total, of, of, positive));
   }
 
   function fill() {
@@ -62,8 +63,8 @@ export function rankedTable({ id, caption, columns, rows, metric, searchLabel })
     if (found.length === shown.length + 1) shown = found;
     const hasRest = shown.length < rows.length;
     body.replaceChildren(
-      ...shown.map((row) => line(row, columns[0].cell(row), whole)),
-      ...(hasRest ? [line(emptyRow(), columns[0].cell({ title: t.rest, isRest: true }), whole)] : []),
+      ...shown.map((row) => line(columns[0].cell(row))),
+      ...(hasRest ? [line(columns[0].cell({ title: t.rest, isRest: true }))] : []),
     );
     more.hidden = found.length <= FEW + 1;
     more.textContent = view.all ? t.fewer(count(FEW)) : t.all(count(found.length));
@@ -83,7 +84,7 @@ export function rankedTable({ id, caption, columns, rows, metric, searchLabel })
     "tr",
     {},
     ...columns.map(({ id: column, label, sorts = true }) =>
-      el("th", { scope: "col", "data-column": column }, sorts ? el("button", { type: "button", id: `${id}-${column}`, onclick: () => sortBy(column) }, label) : label),
+      el("th", { scope: "col", "data-column": column }, sorts ? button(`${id}-${column}`, label, () => sortBy(column), {}) : label),
     ),
   );
   const search =

@@ -40,7 +40,8 @@ function amountsFor(locale, { unit, symbol = "" }, t) {
   const plain = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
   const compact = new Intl.NumberFormat(locale, { notation: "compact", maximumSignificantDigits: 3 });
   const percent = (digits) => new Intl.NumberFormat(locale, { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits });
-  const [hundredths, tenths] = [percent(0), percent(1)];
+  const percents = Array.from({ length: 7 }, (_, digits) => percent(digits));
+  const changes = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0, signDisplay: "exceptZero" });
   // At least two decimals; amounts below 0.1 show two significant digits.
   const decimals = (size) => (whole ? 0 : size === 0 || size >= 0.1 ? 2 : Math.min(1 - Math.floor(Math.log10(size)), 12));
   const fixed = Array.from({ length: 13 }, (_, most) => new Intl.NumberFormat(locale, { minimumFractionDigits: Math.min(most, 2), maximumFractionDigits: most }));
@@ -55,8 +56,10 @@ function amountsFor(locale, { unit, symbol = "" }, t) {
     amount,
     count,
     decimals: (value) => decimals(Math.abs(value)),
-    share: (value) => tenths.format(value),
-    percent: (value) => hundredths.format(value),
+    /** What is not the whole is not called 100.0%. */
+    share: (value) => percents.find((each, digits) => digits && (value >= 1 || each.format(value) !== each.format(1)))?.format(value) ?? percents[6].format(value),
+    percent: (value) => percents[0].format(value),
+    change: (value) => changes.format(value).replace("-", "−"),
     /** A figure of a row. */
     value: (metric, row) => {
       if (metric === "cost") return amount(row.cost);

@@ -1,12 +1,18 @@
 // An account's tokens: what each used in the period, and has left. One of them narrows the days to its own.
 
-import { byId, el, keepFocus } from "./dom.js";
+import { button, byId, el, keepFocus } from "./dom.js";
 import { loadDaily } from "./load.js";
 import { state } from "./state.js";
 import { rowOf } from "./sums.js";
 import { rankedTable, title } from "./table.js";
 
-const nameOf = ({ id, name }) => name || (id === null ? state.i18n.t.unknownToken : state.i18n.t.tokenNumber(id));
+/** With its id where it has no name, or another's. */
+function nameOf({ id, name }) {
+  const { t } = state.i18n;
+  if (id === null) return name || t.unknownToken;
+  const isOne = state.tokens.filter((token) => token.name === name).length === 1;
+  return isOne && name ? name : [name, t.tokenNumber(id)].filter(Boolean).join(" · ");
+}
 
 /** Put the tokens that are known now on the screen. */
 export function showTokens() {
@@ -43,7 +49,7 @@ function nameButton(token) {
   if (isRest || id === null) return title(token.title);
   const isChosen = state.token?.id === id;
   const onclick = () => narrow(isChosen ? null : { id, name: token.title });
-  return el("button", { type: "button", class: "link", id: `token-${id}`, "aria-pressed": isChosen ? "true" : "false", onclick }, title(token.title));
+  return button(`token-${id}`, title(token.title), onclick, { class: "link", "aria-pressed": `${isChosen}` });
 }
 
 function narrow(token) {
@@ -56,6 +62,6 @@ function narrow(token) {
 export function narrowed() {
   const { t } = state.i18n;
   if (!state.token) return null;
-  const all = el("button", { type: "button", class: "quiet", id: "all-tokens", onclick: () => narrow(null) }, t.allTokens);
+  const all = button("all-tokens", t.allTokens, () => narrow(null));
   return el("p", { class: "narrowed", role: "status" }, t.onlyToken(state.token.name), all);
 }
