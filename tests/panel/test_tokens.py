@@ -53,14 +53,14 @@ def test_an_account_sees_what_each_token_used_and_has_left(account: Callable[...
     found = rows(screen, "#tokens")
 
     assert [row[:6] for row in found[:-1]] == [
-        ["web", "$3.83", "2,068", "2", "$6.17", "$3.83"],
-        ["batch", "$3.26", "2,068", "2", "$6.74", "$3.26"],
-        ["old", "$0.25", "1,034", "1", "–", "–"],
-        ["idle", "$0.00", "0", "0", "$10.00", "$0.00"],
+        ["web", "$6.17", "$3.83", "2,068", "2", "$3.83"],
+        ["batch", "$6.74", "$3.26", "2,068", "2", "$3.26"],
+        ["old", "–", "$0.25", "1,034", "1", "–"],
+        ["idle", "$10.00", "$0.00", "0", "0", "$0.00"],
     ]
     assert [row[6] for row in found[2:4]] == ["–", "Never"]
     assert "08:00" in found[0][6]
-    assert found[-1][:4] == ["Total", "$7.34", "5,170", "5"]
+    assert found[-1][:5] == ["Total", "–", "$7.34", "5,170", "5"]
     screen.save("tokens")
     screen.assert_accessible()
 
@@ -75,9 +75,9 @@ def test_models_tokens_and_days_have_the_same_totals(account: Callable[..., Pane
     days = screen.page.locator("details tbody tr").all()
     by_day = [day.locator("td").all_inner_texts() for day in days]
     whole = by_model[-1]
-    assert by_token[-1][1:4] == [whole[1], whole[3], whole[4]]
+    assert by_token[-1][2:5] == [whole[1], whole[3], whole[4]]
     assert screen.page.locator(".reading strong").inner_text() == whole[1]
-    for cells, place in ((by_token[:-1], 1), (by_model[:-1], 1), (by_day, 0)):
+    for cells, place in ((by_token[:-1], 2), (by_model[:-1], 1), (by_day, 0)):
         costs = [Decimal(row[place].strip("$")) for row in cells]
         assert sum(costs) == Decimal(whole[1].strip("$"))
 
@@ -90,7 +90,7 @@ def test_a_token_narrows_the_days_to_its_own(account: Callable[..., Panel]) -> N
     screen.shows(".narrowed", "Only the token “batch”")
     screen.shows(".reading strong", "$3.26")
     assert rows(screen, "#days")[0][:2] == ["gpt-4o", "$3.26"]
-    assert rows(screen, "#tokens")[-1][1] == "$7.34"
+    assert rows(screen, "#tokens")[-1][2] == "$7.34"
     expect(screen.page.get_by_role("button", name="batch", exact=True)).to_be_focused()
     screen.assert_accessible()
     screen.pick("7 days")

@@ -33,10 +33,10 @@ export function tokensCard() {
     rows,
     columns: [
       { id: "title", label: t.token, cell: nameButton },
+      { id: "remaining", label: t.remaining, text: left },
       { id: "cost", label: t.metrics.cost, text: (row) => value("cost", row) },
       { id: "tokens", label: t.metrics.tokens, text: (row) => value("tokens", row) },
       { id: "requests", label: t.metrics.requests, text: (row) => value("requests", row) },
-      { id: "remaining", label: t.remaining, text: left },
       { id: "spent", label: t.usedInAll, text: ({ spent }) => (spent === undefined ? t.dash : amount(spent)) },
       { id: "last_used_at", label: t.lastUse, text: ({ last_used_at: last }) => (last ? moment(last) : last === 0 ? t.neverUsed : t.dash) },
     ],
