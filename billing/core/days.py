@@ -24,11 +24,11 @@ _ONE_DAY = timedelta(days=1)
 
 
 def time_zone(name: str) -> tzinfo:
-    """The zone of an IANA name, spelled as IANA does. Raises ValueError."""
+    """The zone of an IANA name, spelled as IANA does. Raises ValueError, which names it."""
     if name == "UTC":
         return UTC
     if not _NAME.fullmatch(name) or name not in _known_names():
-        raise ValueError("not the IANA name of a time zone, like Asia/Shanghai")
+        raise ValueError(f"{name[:64]!r} is not the IANA name of a time zone, like Asia/Shanghai")
     return zoneinfo.ZoneInfo(name)
 
 

@@ -6,7 +6,7 @@ Every function raises BadParameter, which names the wrong parameter.
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, tzinfo
+from datetime import date, tzinfo
 
 from werkzeug.datastructures import MultiDict
 
@@ -39,12 +39,11 @@ def _date(query: MultiDict[str, str], name: str) -> date:
 
 def parse_zone(query: MultiDict[str, str]) -> tzinfo:
     """The zone whose days are asked for; UTC when none is named."""
-    if "timezone" not in query:
-        return UTC
+    name = query.get("timezone", "UTC")
     try:
-        return time_zone(query["timezone"])
+        return time_zone(name)
     except ValueError as error:
-        zh = "须为 IANA 时区名，例如 Asia/Shanghai"
+        zh = f"{name[:64]!r} 不是 IANA 时区名，例如 Asia/Shanghai"
         raise BadParameter("timezone", zh, f"{error}") from error
 
 

@@ -197,7 +197,10 @@ def test_tokens_that_are_not_known_are_empty_cells(sqlite_billing: Billing) -> N
 @pytest.mark.parametrize(
     ("more", "line"),
     [
-        (["--timezone", "Mars/Olympus"], "not the IANA name of a time zone, like Asia/Shanghai"),
+        (
+            ["--timezone", "Mars/Olympus"],
+            "'Mars/Olympus' is not the IANA name of a time zone, like Asia/Shanghai",
+        ),
         (["--from", "Monday"], "not a date, an ISO 8601 time or unix seconds, nor like +30d"),
         (["--to", "9999-12-31T23:00"], "--to must be before the year 9999 ends"),
     ],

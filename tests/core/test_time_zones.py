@@ -205,7 +205,8 @@ def test_a_name_that_is_no_zone_is_a_400(sqlite_billing: Billing, path: str, nam
     assert answer.status_code == 400
     assert answer.get_json() == {
         "error": {
-            "message": "timezone: not the IANA name of a time zone, like Asia/Shanghai",
+            "message": f"timezone: '{name[:64]}' is not the IANA name of a time zone, like "
+            "Asia/Shanghai",
             "type": "invalid_request_error",
             "param": "timezone",
         }

@@ -10,7 +10,7 @@ from tests.support.application import Billing
 from tests.support.background_load import RIGHT
 from tests.support.granian import Granian, ThreadedGranian
 from tests.support.http_client import ask, bearer
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, wait_for
 from tests.support.site import USAGE, prepared
 
 
@@ -21,6 +21,8 @@ def test_a_killed_worker_is_replaced(sqlite_billing: Billing, tmp_path: Path) ->
         worker = server.workers()[-1]
         os.kill(worker, signal.SIGKILL)
         server.wait_for_successor(worker)
+        # A worker listens some time after its start, and the other may have started as late.
+        wait_for(server.is_healthy, "a worker that listens")
         answer = ask(server.url, USAGE, bearer(key))
 
         assert (answer.status, answer.body) == (200, RIGHT[USAGE])

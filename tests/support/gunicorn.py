@@ -54,7 +54,7 @@ class Gunicorn:
                 pass_fds=[held.fileno()] if held else [],
             )
         try:
-            wait_for(self._healthy, type(self).__name__)
+            wait_for(self.is_healthy, type(self).__name__)
         except TimeoutError:
             self.close()
             raise AssertionError(self.log) from None
@@ -69,7 +69,7 @@ class Gunicorn:
         program = str(Path(sys.executable).with_name("gunicorn"))
         return [program, f"--bind=127.0.0.1:{self.port}", *self.OPTIONS]
 
-    def _healthy(self) -> bool:
+    def is_healthy(self) -> bool:
         return ask(self.url, "/healthz").status == 200 and len(self.workers()) == self._workers
 
     @property

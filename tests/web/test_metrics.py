@@ -128,7 +128,8 @@ def test_a_database_that_goes_and_comes_is_counted(
         billing.user()
         key = billing.token()["key"]
         billing.close()
-        server = gunicorn({"DATABASE_URL": url, "METRICS": "true", "WEB_CONCURRENCY": "1"})
+        env = {"METRICS": "true", "WEB_CONCURRENCY": "1", "WEB_THREADS": "1"}
+        server = gunicorn({"DATABASE_URL": url, **env})
         ask(server.url, USAGE, bearer(key))
         before = scraped(server)
 
