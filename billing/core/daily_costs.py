@@ -27,6 +27,11 @@ class PeriodCosts(NamedTuple):
     known_since: int
     pruned_before: int = 0
 
+    def by_model(self) -> PeriodCosts:
+        """The same with tokens not told apart."""
+        costs = merge(cost._replace(token=None) for cost in self.costs)
+        return self._replace(costs=sorted(costs, key=_order))
+
 
 def daily_costs(
     service: Service,
@@ -58,6 +63,10 @@ def daily_costs(
         hour if (day := period.start_of(hour.start)) == hour.start else hour._replace(start=day)
         for hour in hours.rows
     )
-    days.sort(key=lambda cost: (cost.start, -cost.quota, cost.model, str(cost.token)))
+    days.sort(key=_order)
     refunded = sum(cost.refunded for cost in days)
     return PeriodCosts(days, refunded, hours.known_since, hours.pruned_before)
+
+
+def _order(cost: Hour) -> tuple[int, int, str, str]:
+    return cost.start, -cost.quota, cost.model, str(cost.token)

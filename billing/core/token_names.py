@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from peewee import Node
@@ -21,18 +22,12 @@ class TokenName(NamedTuple):
 
 
 class TokenNames:
-    """The names of a user's tokens, deleted ones too, or of the one token in scope."""
+    """The names of a user's tokens by their ids, deleted ones too; or `only` one in scope."""
 
-    def __init__(self, service: Service, user: UserRow, token: TokenRow | None) -> None:
-        self._only = None if token is None else TokenName(str(token.id), token.name or "")
-        rows = []
-        if token is None:
-            # one-api has no index for this: its table of tokens is read whole.
-            with service.heavy_reads():
-                rows = service.database.fetch(_tokens_of_user, user.id, heavy=True)
-        self._names = {int(id): str(name or "") for id, name in rows}
-        counts = Counter(self._names.values())
-        self._ids = {name: id for id, name in self._names.items() if counts[name] == 1}
+    def __init__(self, names: Mapping[int, str], only: TokenName | None = None) -> None:
+        self._names, self._only = names, only
+        counts = Counter(names.values())
+        self._ids = {name: id for id, name in names.items() if counts[name] == 1}
 
     def name(self, token: int | str | None) -> TokenName:
         """Of an hour's token: its id, or its name where the gateway's logs know only names.
@@ -47,6 +42,16 @@ class TokenNames:
         if not token:
             return TokenName(None, None)
         return TokenName(str(token), self._names.get(token))
+
+
+def token_names(service: Service, user: UserRow, token: TokenRow | None) -> TokenNames:
+    """Those of the user's tokens, or of the token in scope. Raises as Database.fetch does."""
+    if token is not None:
+        return TokenNames({}, TokenName(str(token.id), token.name or ""))
+    # one-api has no index for this: its table of tokens is read whole.
+    with service.heavy_reads():
+        rows = service.database.fetch(_tokens_of_user, user.id, heavy=True)
+    return TokenNames({int(id): str(name or "") for id, name in rows})
 
 
 def _tokens_of_user(columns: TableColumns) -> Node:

@@ -140,9 +140,11 @@ class GatewayToken(Token):
     """A gateway's token; `subnet` is one-api's allow-list, networks with commas between.
 
     `setting` is JSON, of one-hub and done-hub. `model_limits` is new-api's and `models` one-api's
-    list of the models that it may be used for, with commas between.
+    list of the models that it may be used for, with commas between. `accessed_time` is when it was
+    made, and later when it last used something.
     """
 
+    accessed_time = BigIntegerField(null=True)
     subnet = TextField(null=True)
     setting = TextField(null=True)
     model_limits_enabled = BooleanField(null=True)

@@ -174,7 +174,7 @@ DECISIVE_LOG_COLUMNS = (("logs", "token_id"), ("logs", "quota"))
 _ALLOW_LISTS = {"allow_ips", "subnet"}
 
 
-def _select_existing(columns: TableColumns, fields: Sequence[Field[Any]]) -> list[Any]:
+def select_existing(columns: TableColumns, fields: Sequence[Field[Any]]) -> list[Any]:
     """The fields, NULL for each whose column this version of the gateway lacks."""
     return [
         _bounded(field)
@@ -198,7 +198,7 @@ def _as_text(node: Any) -> Any:
 
 
 def _tokens(columns: TableColumns) -> Select:
-    selected = _select_existing(columns, _TOKEN + _USER)
+    selected = select_existing(columns, _TOKEN + _USER)
     if columns.packs_rows:
         selected = [columns.dialect.pack([_as_text(node) for node in selected])]
     owner = GatewayUser.id == GatewayToken.user_id
@@ -218,13 +218,11 @@ def token_by_id(columns: TableColumns) -> Query:
 
 
 def _users(columns: TableColumns) -> Select:
-    return GatewayUser.select(*_select_existing(columns, _USER))
+    return GatewayUser.select(*select_existing(columns, _USER))
 
 
 def user_by_id(columns: TableColumns) -> Query:
-    return GatewayUser.select(*_select_existing(columns, _USER)).where(
-        GatewayUser.id == PLACEHOLDER
-    )
+    return GatewayUser.select(*select_existing(columns, _USER)).where(GatewayUser.id == PLACEHOLDER)
 
 
 def users_by_id(columns: TableColumns) -> Node:
@@ -233,7 +231,7 @@ def users_by_id(columns: TableColumns) -> Node:
 
 
 def user_by_name(columns: TableColumns) -> Query:
-    return GatewayUser.select(*_select_existing(columns, _USER)).where(
+    return GatewayUser.select(*select_existing(columns, _USER)).where(
         GatewayUser.username == PLACEHOLDER
     )
 
@@ -268,7 +266,7 @@ def all_options(columns: TableColumns) -> Query:
 def active_subscriptions(columns: TableColumns) -> Query:
     owned = UserSubscription.user_id == PLACEHOLDER
     active = UserSubscription.status == "active"
-    return UserSubscription.select(*_select_existing(columns, _SUBSCRIPTION)).where(
+    return UserSubscription.select(*select_existing(columns, _SUBSCRIPTION)).where(
         owned, active, UserSubscription.end_time > PLACEHOLDER
     )
 

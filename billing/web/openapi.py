@@ -27,12 +27,14 @@ from billing.web.schemas import (
 
 openapi = Blueprint("openapi", __name__)
 
-#: Keys that a body may lack; all others are required.
+#: Keys that a body may lack; all others are required, but for those of one schema alone.
 _OPTIONAL_KEYS = {
     *("code", "param", "logs_since", "pruned_before", "total_usage_counted"),
     *("source", "plan", "resets_at", "token_available", "account_available"),
-    *("api_key_id", "api_key_name"),
+    *("api_key_id", "api_key_name", "api_keys", "caller"),
 }
+
+_OPTIONAL_KEYS_OF = {"APIKey": {"remaining", "used", "unlimited", "last_used_at"}}
 
 _TYPES = {str: "string", bool: "boolean", type(None): "null"}
 
@@ -85,8 +87,12 @@ _DAYS = [
     _query("include", "`daily_costs` adds `daily_costs` and `period_usage`; all else is ignored."),
     _query("start_date", "The first day, YYYY-MM-DD; looked at only with `include=daily_costs`."),
     _query("end_date", "The day after the last; looked at only with `include=daily_costs`."),
+    _query("group_by", "With an access token: adds `api_keys`.", enum=["api_key_id"]),
+    _query("api_key_ids", "With an access token: a token's id, repeated for several."),
     _ZONE,
 ]
+
+_CALLER = _query("include", "`caller` adds `caller`; all else is ignored.")
 
 
 def _pages(rules: PageRules) -> list[dict[str, Any]]:
@@ -143,7 +149,8 @@ def _routes() -> Iterator[Route]:
             f"{prefix}/credit_grants",
             "What the caller was given",
             [CreditSummarySchema],
-            failures=figures,
+            [_CALLER],
+            figures,
             has_unit=True,
         )
     yield Route(
@@ -200,8 +207,9 @@ def document() -> dict[str, Any]:
             operation["responses"]["200"]["headers"] = {"X-Billing-Unit": _UNIT}
         spec.path(route.path, operations={"get": operation})
     described = spec.to_dict()
-    for schema in described["components"]["schemas"].values():
-        schema["required"] = [name for name in schema["properties"] if name not in _OPTIONAL_KEYS]
+    for title, schema in described["components"]["schemas"].items():
+        optional = _OPTIONAL_KEYS | _OPTIONAL_KEYS_OF.get(title, set())
+        schema["required"] = [name for name in schema["properties"] if name not in optional]
         for field in schema["properties"].values():
             # Clients send none of these bodies, so that readOnly says nothing.
             field.pop("readOnly", None)

@@ -11,7 +11,7 @@ from flask import Blueprint, g, request
 from billing.core.daily_costs import PeriodCosts, daily_costs
 from billing.core.hour import Hour
 from billing.core.service import Service, current_service
-from billing.core.token_names import TokenName, TokenNames
+from billing.core.token_names import TokenName, TokenNames, token_names
 from billing.web.answers import with_unit
 from billing.web.auth import authenticate
 from billing.web.buckets import by_bucket, known_fields
@@ -99,7 +99,7 @@ def _find(service: Service, page: Page, logs_alone: bool) -> tuple[PeriodCosts, 
         # new-api's own sums tell tokens apart only since July 2026.
         logs_alone=logs_alone or bool(page.token_ids),
     )
-    names = TokenNames(service, user, token) if by_token else None
+    names = token_names(service, user, token) if by_token else None
     costs = [
         cost
         for cost in found.costs

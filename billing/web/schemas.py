@@ -100,10 +100,28 @@ class DailyCostSchema(Body):
     line_items = PlainList(fields.Nested(LineItemSchema))
 
 
+class APIKeySchema(LineItemSchema):
+    """A token, never its key: its period, and what it has. The last four keys only if it exists."""
+
+    id = fields.String(allow_none=True)
+    name = fields.String(allow_none=True)
+    remaining = fields.Float()
+    used = fields.Float()
+    unlimited = fields.Boolean()
+    last_used_at = fields.Integer()
+
+    class Meta:
+        fields = (
+            *("id", "name", "cost", "prompt_tokens", "completion_tokens", "requests"),
+            *("remaining", "used", "unlimited", "last_used_at"),
+        )
+
+
 class DailyUsageSchema(UsageSchema):
     """`usage?include=daily_costs` (docs/contract.md section 5); costs in cents.
 
-    The last three keys are left out where all is known, and in the logs.
+    The last four keys: the first three are left out where all is known, and in the logs; the fourth
+    unless it was asked for.
     """
 
     daily_costs = fields.List(fields.Nested(DailyCostSchema))
@@ -112,6 +130,7 @@ class DailyUsageSchema(UsageSchema):
     logs_since = fields.Integer()
     pruned_before = fields.Integer()
     total_usage_counted = fields.Boolean()
+    api_keys = PlainList(fields.Nested(APIKeySchema))
 
 
 class GrantSchema(Body):
@@ -133,8 +152,15 @@ class GrantListSchema(Body):
     data = fields.List(fields.Nested(GrantSchema))
 
 
+class CallerSchema(Body):
+    scope = fields.String()
+    user = fields.String(allow_none=True)
+    token = fields.String(allow_none=True)
+    last_used_at = fields.Integer(allow_none=True)
+
+
 class CreditSummarySchema(Body):
-    """The last two keys are there only where a token and its account have not the same left."""
+    """`token_available` and `account_available` are there only where the two are not the same."""
 
     object = fields.Constant("credit_summary")
     total_granted = fields.Float()
@@ -143,6 +169,7 @@ class CreditSummarySchema(Body):
     grants = fields.Nested(GrantListSchema)
     token_available = fields.Float()
     account_available = fields.Float()
+    caller = fields.Nested(CallerSchema)
 
 
 class TokenUsageDataSchema(Body):

@@ -6,22 +6,19 @@ from typing import Any
 
 from flask import Blueprint, g, request
 
+from billing.core.callers import caller_names
 from billing.core.credit_grants import Grant
 from billing.core.credit_grants import credit_grants as grants_of_caller
-from billing.core.daily_costs import PeriodCosts, daily_costs
-from billing.core.days import Period
 from billing.core.model_limits import model_limits
 from billing.core.service import Service, current_service
 from billing.quota import Balance, limited_by
 from billing.web.answers import with_unit
 from billing.web.auth import authenticate
-from billing.web.buckets import by_bucket, known_fields
+from billing.web.daily_usage import daily_usage
 from billing.web.error_handlers import ErrorText, ReadFailures
 from billing.web.json_response import JSONResponse
-from billing.web.query_params import parse_dates
 from billing.web.schemas import (
     CreditSummarySchema,
-    DailyUsageSchema,
     SubscriptionSchema,
     TokenUsageSchema,
     UsageSchema,
@@ -34,7 +31,7 @@ billing.before_request(authenticate)
 token_usage = Blueprint("token_usage", __name__)
 token_usage.before_request(authenticate)
 
-_subscription, _usage, _daily = SubscriptionSchema(), UsageSchema(), DailyUsageSchema()
+_subscription, _usage = SubscriptionSchema(), UsageSchema()
 _credits, _token_usage = CreditSummarySchema(), TokenUsageSchema()
 
 
@@ -50,53 +47,13 @@ def subscription() -> JSONResponse:
 @billing.get("/usage")
 def usage() -> JSONResponse:
     """Lifetime, whatever dates the query names: clients subtract it from the lifetime limit."""
-    if request.query_string and "daily_costs" in request.args.getlist("include"):
-        return _daily_usage()
     service = current_service()
+    if request.query_string and "daily_costs" in request.args.getlist("include"):
+        body = daily_usage(service, g.caller.user, g.caller.token, request.args)
+        return with_unit(service.display.unit, body)
     balance, _ = service.visible_balance(*g.caller)
     body = dump(_usage, total_usage=service.display.nearest_hundredths(balance.used))
     return with_unit(service.display.unit, body)
-
-
-def _daily_usage() -> JSONResponse:
-    period = parse_dates(request.args)
-    service = current_service()
-    balance, _ = service.visible_balance(*g.caller)
-    found = _caller_costs(service, period)
-    hundredths = service.display.hundredths
-    body = dump(
-        _daily,
-        total_usage=hundredths(balance.used),
-        daily_costs=[
-            {
-                "timestamp": day,
-                "line_items": [
-                    {
-                        "name": cost.model,
-                        "cost": service.display.nearest_hundredths(cost.quota),
-                        "prompt_tokens": cost.prompt_tokens,
-                        "completion_tokens": cost.completion_tokens,
-                        "requests": cost.requests,
-                    }
-                    for cost in day_costs
-                ],
-            }
-            for day, _, day_costs in by_bucket(period, found)
-        ],
-        period_usage=hundredths(sum(cost.quota for cost in found.costs)),
-        period_refunded=hundredths(found.refunded),
-        **_unknown(service, found),
-    )
-    return with_unit(service.display.unit, body)
-
-
-def _unknown(service: Service, found: PeriodCosts) -> dict[str, Any]:
-    """Fields that are there only where figures are not: days without logs, uncounted usage."""
-    fields: dict[str, Any] = {**known_fields(found)}
-    token = service.token_in_scope(g.caller.token)
-    if token is not None and not service.counts_usage_of(token):
-        fields["total_usage_counted"] = False
-    return fields
 
 
 @billing.get("/credit_grants")
@@ -112,8 +69,16 @@ def credit_grants() -> JSONResponse:
         total_available=granted - used,
         grants={"data": [_known_fields(grant) for grant in grants]},
         **_two_limits(service, balance),
+        **_names(service),
     )
     return with_unit(service.display.unit, body)
+
+
+def _names(service: Service) -> dict[str, Any]:
+    """Who the caller is, for the page, which asks for it."""
+    if "caller" not in request.args.getlist("include"):
+        return {}
+    return {"caller": caller_names(service, *g.caller)._asdict()}
 
 
 def _known_fields(grant: Grant) -> dict[str, Any]:
@@ -163,12 +128,6 @@ def usage_of_token() -> JSONResponse:
         },
     )
     return with_unit("TOKENS", body)
-
-
-def _caller_costs(service: Service, period: Period) -> PeriodCosts:
-    """What the caller may see of the period: one token's costs, or the account's."""
-    token = service.token_in_scope(g.caller.token)
-    return daily_costs(service, g.caller.user, token, period)
 
 
 #: The documented bodies of figures that could not be read (docs/contract.md section 1).

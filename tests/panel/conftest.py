@@ -32,7 +32,8 @@ NOON = TODAY + DAY // 2
 MODELS = ["gpt-4o", "claude-sonnet-4", "deepseek-chat", "gemini-2.5-pro", "qwen3-max", "o4-mini"]
 MODELS += ["glm-4.6", "文心-4.5", "=cmd()"]
 
-#: What "busy" used, in quota units: days ago, model, quota. The dearest model comes first.
+#: What "busy" used, in quota units: days ago, model, quota. The dearest model comes first. Each use
+#: took as many prompt tokens, and a tenth as many completion tokens.
 USED = [
     (ago, model, 20_000 * (3 + (ago * 5 + place * 3) % 7) // (place + 1))
     for ago in range(80)
@@ -56,7 +57,14 @@ def fill_with_days(billing: Billing) -> tuple[dict[str, Any], dict[str, str]]:
     billing.user("dave")
     busy = billing.token("dave", "--quota", "50000000", "--name", "busy")
     lines = [
-        {"token_id": busy["id"], "model": model, "quota": quota, "at": TODAY - ago * DAY}
+        {
+            "token_id": busy["id"],
+            "model": model,
+            "quota": quota,
+            "prompt_tokens": quota,
+            "completion_tokens": quota // 10,
+            "at": TODAY - ago * DAY,
+        }
         for ago, model, quota in USED
     ]
     text = "\n".join(json.dumps(line) for line in lines)

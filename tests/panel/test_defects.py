@@ -56,5 +56,5 @@ def test_a_defect_while_the_figures_load_reaches_the_console(
     screen.ask(site.keys["busy"])
 
     assert take_errors(screen) == ["broken on purpose"]
-    expect(screen.page.get_by_role("button", name="Show")).to_be_enabled()
+    expect(screen.page.get_by_role("button", name="Show", exact=True)).to_be_enabled()
     assert screen.page.locator("#message, #results").all_inner_texts() == ["", ""]

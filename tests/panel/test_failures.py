@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.panel.conftest import PAGE, Panel, fill_with_days
 from tests.support.application import Billing
 from tests.support.gunicorn import Gunicorn
 from tests.support.nginx import Nginx
-from tests.support.processes import program
+from tests.support.processes import ROOT, program
 from tests.support.site import Site
 
 #: Whose key (or what is pasted), the user's id beside it, and the words.
@@ -37,6 +37,16 @@ def tells(screen: Panel, title: str) -> None:
     screen.shows("#message[role=alert] h2", title)
     assert screen.page.locator("#results").inner_text() == ""
     assert screen.page.locator("#key-form").is_visible()
+
+
+def keeps(screen: Panel, figure: str, reason: str) -> None:
+    """The figures that were read before are there still, with why there are no newer ones."""
+    screen.shows("#read[role=alert]", f"They could not be refreshed: {reason}.")
+    screen.shows("#read", "These are the figures of 20:00.")
+    screen.shows(".figure", figure)
+    expect(screen.page.locator("#message")).to_be_empty()
+    expect(screen.page.locator("#key-form")).to_be_hidden()
+    screen.assert_accessible()
 
 
 @pytest.mark.parametrize("name", REFUSALS)
@@ -108,8 +118,84 @@ def test_when_the_service_stops_the_page_says_so_and_can_try_again(
     server.close()
     screen.press("Refresh")
 
-    tells(screen, "Service unavailable")
+    keeps(screen, "$1.00", "Service unavailable")
     screen.save("error-service")
+
+
+def test_a_refresh_that_fails_leaves_the_figures_and_can_be_tried_again(
+    panel: Callable[..., Panel],
+    billing: Billing,
+    gunicorn: Callable[..., Gunicorn],
+    tmp_path: Path,
+) -> None:
+    _, keys = fill_with_days(billing)
+    billing.close()
+    server = gunicorn(billing.env)
+    database, away = tmp_path / "billing.db", tmp_path / "away.db"
+    screen = panel(server.url).open().ask(keys["busy"])
+    screen.shows(".figure", "$60.99")
+    expect(screen.page.locator(".day")).to_have_count(30)
+    database.rename(away)
+
+    screen.press("Refresh")
+
+    keeps(screen, "$60.99", "Database unavailable")
+    expect(screen.page.locator(".day")).to_have_count(30)
+    screen.save("stale")
+    away.rename(database)
+    screen.press("Try again")
+    screen.shows("#read", "As of 20:00")
+    expect(screen.page.locator("#read[role=alert]")).to_have_count(0)
+
+
+def test_a_key_that_is_refused_by_now_takes_its_figures_along(
+    panel: Callable[..., Panel], billing: Billing, gunicorn: Callable[..., Gunicorn]
+) -> None:
+    billing.user()
+    token = billing.token("alice", "--quota", "500000")
+    screen = panel(gunicorn(billing.env).url).open().ask(token["key"])
+    screen.shows(".figure", "$1.00")
+    billing.run("token", "disable", str(token["id"]))
+
+    screen.press("Refresh")
+
+    tells(screen, "Key disabled")
+
+
+@pytest.mark.parametrize(
+    ("status", "title"), [(500, "The service cannot read its database"), (429, "Too many requests")]
+)
+def test_nothing_is_said_of_a_key_that_nobody_looked_at(
+    panel: Callable[..., Panel], site: Site, status: int, title: str
+) -> None:
+    screen = panel().open()
+    screen.page.route("**/subscription", lambda route: route.fulfill(status=status))
+
+    screen.ask(site.keys["example"])
+
+    tells(screen, title)
+    text = screen.page.locator("#message p").inner_text()
+    assert "Nothing is wrong" not in text
+    assert "could not be checked" in text or "did not look at the key" in text
+
+
+def test_while_the_first_figures_are_read_the_page_says_so(
+    panel: Callable[..., Panel], site: Site
+) -> None:
+    held: list[Route] = []
+    screen = panel().open()
+    screen.page.route("**/subscription", lambda route: held.append(route))
+
+    screen.ask(site.keys["example"])
+
+    expect(screen.page.locator(".skeleton [role=status]")).to_have_text("Loading…")
+    expect(screen.page.locator(".skeleton")).to_be_visible()
+    screen.save("loading")
+    screen.assert_accessible()
+    for route in held:
+        route.continue_()
+    screen.shows(".figure", "$75.00")
+    expect(screen.page.locator(".skeleton")).to_have_count(0)
 
 
 def test_a_service_behind_nginx_that_hangs_or_is_down_is_away(
@@ -118,7 +204,8 @@ def test_a_service_behind_nginx_that_hangs_or_is_down_is_away(
     nginx, server = behind_nginx
     screen = panel(nginx.url).open()
 
-    for pid in [*server.workers(), server.process.pid]:
+    # The first process first: it would start other workers.
+    for pid in [server.process.pid, *server.workers()]:
         os.kill(pid, signal.SIGKILL)
     server.process.wait()
     screen.ask("sk-whatever")
@@ -147,11 +234,12 @@ def behind_nginx(
 ) -> Iterator[tuple[Nginx, Gunicorn]]:
     """nginx with deploy/nginx.conf and a low limit: the page and one load of it pass."""
     program("nginx")
+    files = len(list((ROOT / "billing/web/panel/static").iterdir()))
     billing.user()
     billing.close()
     server = gunicorn(billing.env, f"--bind=unix:{tmp_path}/socket")
     (tmp_path / "nginx").mkdir()
-    changes = {"rate=100r/s": "rate=1r/m", "burst=200 nodelay": "burst=15 nodelay"}
+    changes = {"rate=100r/s": "rate=1r/m", "burst=200 nodelay": f"burst={files + 3} nodelay"}
     nginx = Nginx(tmp_path / "nginx", tmp_path / "socket", changes)
     yield nginx, server
     nginx.close()
@@ -167,9 +255,12 @@ def test_too_many_requests_are_told_with_the_seconds_to_wait(
     screen.shows(".figure", "$1.00")
 
     screen.press("Refresh")
+    keeps(screen, "$1.00", "Too many requests")
+    screen.press("Another key")
+    screen.ask(key)
 
     tells(screen, "Too many requests")
-    screen.shows("#message", "Try again in 2 s.")
+    screen.shows("#message", "did not look at the key. Try again in 2 s.")
     screen.save("error-too-many")
 
 

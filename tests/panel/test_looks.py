@@ -59,7 +59,13 @@ def test_a_reader_switches_the_language_and_keeps_the_figures(
 
 @pytest.mark.parametrize(
     ("locale", "heading"),
-    [("zh-TW", "余额与用量"), ("en-US", "Balance and usage"), ("fr", "Balance")],
+    [
+        ("zh-TW", "餘額與用量"),
+        ("zh-Hant-HK", "餘額與用量"),
+        ("zh-SG", "余额与用量"),
+        ("en-US", "Balance and usage"),
+        ("fr", "Balance"),
+    ],
 )
 def test_the_browsers_language_is_taken(
     panel: Callable[..., Panel], locale: str, heading: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -13,9 +15,8 @@ from tests.panel.conftest import DAY, Panel
 from tests.support.hostile_names import CSV_CELLS
 from tests.support.site import Site
 
-#: A Thursday, the last day of a month of 31 days: 2026-12-31, 15:00 UTC.
-NOW = 1798729200
-TODAY = NOW // DAY * DAY
+#: The colours of six names.
+COLOURS_OF_NAMES = [0, 1, 4, 0, 1, 2]
 
 #: Calls an exported function; the result as JSON has it.
 CALL = """async ([module, name, args]) => {
@@ -73,70 +74,168 @@ def test_the_ticks_keep_equal_steps_at_every_size(call: Call) -> None:
 
 
 @pytest.mark.parametrize(
-    ("period", "start", "end"),
+    ("period", "today", "first", "last"),
     [
-        ({"choice": "7"}, TODAY - 6 * DAY, TODAY + DAY),
-        ({"choice": "90"}, TODAY - 89 * DAY, TODAY + DAY),
-        ({"choice": "month"}, TODAY - 30 * DAY, TODAY + DAY),
-        ({"choice": "custom", "start": 86400, "end": 172800}, 86400, 172800),
-        ({"choice": "7", "start": 86400, "end": 172800}, TODAY - 6 * DAY, TODAY + DAY),
+        ({"range": "7d"}, "2026-12-31", "2026-12-25", "2026-12-31"),
+        ({"range": "90d"}, "2026-12-31", "2026-10-03", "2026-12-31"),
+        ({"range": "month"}, "2026-12-31", "2026-12-01", "2026-12-31"),
+        ({"range": "month"}, "2028-02-29", "2028-02-01", "2028-02-29"),
+        ({"range": "30d"}, "2026-03-01", "2026-01-31", "2026-03-01"),
+        (
+            {"range": "custom", "first": "1970-01-02", "last": "1970-01-02"},
+            *("2026-12-31", "1970-01-02", "1970-01-02"),
+        ),
+        ({"range": "7d", "first": "1970-01-02"}, "2027-01-01", "2026-12-26", "2027-01-01"),
     ],
 )
-def test_a_period_ends_after_today_unless_it_is_custom(
-    call: Call, period: dict[str, object], start: int, end: int
+def test_a_period_ends_today_unless_it_is_custom(
+    call: Call, period: dict[str, object], today: str, first: str, last: str
 ) -> None:
-    assert call("daily", "bounds", period, NOW) == {"start": start, "end": end}
+    assert call("dates", "bounds", period, today) == {"first": first, "last": last}
 
 
-def test_a_day_begins_at_midnight_utc(call: Call) -> None:
-    before, after = (call("daily", "bounds", {"choice": "7"}, TODAY + DAY + s) for s in (-1, 0))
+@pytest.mark.parametrize(
+    ("name", "period"),
+    [
+        ("7d", {"range": "7d"}),
+        ("month", {"range": "month"}),
+        (
+            "2026-01-31..2026-02-01",
+            {"range": "custom", "first": "2026-01-31", "last": "2026-02-01"},
+        ),
+        ("2026-02-01..2026-01-31", None),
+        ("2025-01-01..2026-01-02", None),
+        ("2026-13-01..2026-13-02", None),
+        ("2026-01-01..2026-01-02..2026-01-03", None),
+        ("8d", None),
+        ("toString", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_an_address_names_a_range_or_none(
+    call: Call, name: str | None, period: dict[str, str] | None
+) -> None:
+    assert call("dates", "namedPeriod", name) == period
+    if period is not None:
+        assert call("dates", "periodName", period) == name
 
-    assert after["start"] - before["start"] == after["end"] - before["end"] == DAY
+
+def item(name: str, cost: float, requests: int = 1, tokens: int | None = 0) -> dict[str, object]:
+    """A line item as the routes return it, its cost in cents."""
+    return {
+        "name": name,
+        "cost": cost,
+        "prompt_tokens": tokens,
+        "completion_tokens": tokens,
+        "requests": requests,
+    }
 
 
-def day(timestamp: int, **costs: float) -> dict[str, object]:
-    """A day as the routes return it: costs in cents by model."""
-    items = [{"name": name, "cost": cost} for name, cost in costs.items()]
-    return {"timestamp": timestamp, "line_items": items}
+def day(date: str, **costs: float) -> dict[str, object]:
+    """A day as the page has it."""
+    return {"date": date, "items": [item(name, cost) for name, cost in costs.items()]}
 
 
-def test_totals_are_in_dollars_with_the_highest_first(call: Call) -> None:
-    days = [day(0, a=100, b=250), day(DAY), day(2 * DAY, a=300, c=-50, d=250)]
+#: Calls byModel and the functions that take its rows.
+ROWS = """async ([lists, metric]) => {
+    const { byModel, ranked, total } = await import("./panel/sums.js");
+    const rows = byModel(lists);
+    return [ranked(rows.values(), metric), total(rows.values(), "all")];
+}"""
 
-    assert call("daily", "totals", days) == [["a", 4], ["b", 2.5], ["d", 2.5], ["c", -0.5]]
-    assert call("daily", "totals", []) == []
+
+def row(
+    name: str, cost: float, tokens: int = 0, requests: int = 1, partly: bool = False
+) -> dict[str, object]:
+    return {"name": name, "cost": cost, "tokens": tokens, "requests": requests, "partly": partly}
+
+
+def test_totals_are_in_dollars_with_the_highest_first(chromium: Browser, site: Site) -> None:
+    lists = [
+        [item("a", 100), item("b", 250, 2, 7)],
+        [],
+        [item("a", 300), item("c", -50, 0), item("d", 250, 9, None), item("d", 0, 0, 3)],
+    ]
+    screen = Panel(chromium, site.server.url).open()
+
+    by_cost, whole = screen.page.evaluate(ROWS, [lists, "cost"])
+    by_requests, _ = screen.page.evaluate(ROWS, [lists, "requests"])
+    nothing = screen.page.evaluate(ROWS, [[], "cost"])
+    screen.close()
+
+    assert by_cost == [
+        row("a", 4, requests=2),
+        row("b", 2.5, 14, 2),
+        row("d", 2.5, 6, 9, partly=True),
+        row("c", -0.5, requests=0),
+    ]
+    assert [each["name"] for each in by_requests] == ["d", "a", "b", "c"]
+    assert whole == row("all", 8.5, 20, 13, partly=True)
+    assert nothing == [[], row("all", 0, requests=0)]
 
 
 @pytest.mark.parametrize(
     ("models", "named", "rest"), [(1, 1, False), (6, 6, False), (7, 7, False), (8, 6, True)]
 )
-def test_the_chart_has_seven_colours_at_most(
+def test_the_chart_has_seven_series_at_most(
     call: Call, models: int, named: int, rest: bool
 ) -> None:
     names = [f"model-{number}" for number in range(models)]
 
-    series = call("daily", "series", [[name, 1] for name in names])
+    assert call("daily", "series", names) == {"named": names[:named], "hasRest": rest}
 
-    assert series == {"names": names[:named], "hasRest": rest}
+
+def test_a_name_has_one_colour_for_ever(call: Call) -> None:
+    """Literal: another release gives no model another colour."""
+    names = ["gpt-4o", "claude-sonnet-4", "deepseek-chat", "gemini-2.5-pro", "文心-4.5", ""]
+
+    assert [call("looks", "colourOf", name) for name in names] == COLOURS_OF_NAMES
+    many = [call("looks", "colourOf", f"model-{number}") for number in range(120)]
+    assert {*range(6)} == set(many)
+    assert max(Counter(many).values()) < 40
+
+
+@pytest.mark.parametrize(
+    ("days", "unit", "bars"), [(1, "day", 1), (92, "day", 92), (93, "week", 14), (366, "month", 13)]
+)
+def test_long_ranges_have_bars_of_weeks_and_months(
+    call: Call, days: int, unit: str, bars: int
+) -> None:
+    """From Wednesday, 2026-01-28."""
+    dates = [date(2026, 1, 28) + timedelta(each) for each in range(days)]
+
+    found = call("sums", "bars", [day(str(each), m=1) for each in dates])
+
+    assert (len(found), {bar["unit"] for bar in found}) == (bars, {unit})
+    assert (found[0]["first"], found[-1]["last"]) == ("2026-01-28", str(dates[-1]))
+    assert sum(len(bar["lists"]) for bar in found) == days
+    starts = [date.fromisoformat(bar["first"]) for bar in found[1:]]
+    assert all(start.weekday() == 0 for start in starts if unit == "week")
+    assert all(start.day == 1 for start in starts if unit == "month")
 
 
 def test_the_csv_quotes_cells_and_computes_none(call: Call) -> None:
     names = {"a,b": 10, 'say "x"': 0.1, "+1": 20, "two\nlines": 1e-7}
+    days = [day("1970-01-02", **names), {"date": "1970-01-03", "items": [item("m", 5, 2, None)]}]
 
-    text = call("daily", "csvText", [day(DAY, **names)], "USD")
+    text = call("takeaway", "csvText", days, "USD")
 
     assert text == (
-        "\ufeffday,model,cost (USD)\r\n"
-        '1970-01-02,"a,b",0.1\r\n'
-        '1970-01-02,"say ""x""",0.001\r\n'
-        "1970-01-02,'+1,0.2\r\n"
-        "1970-01-02,two?lines,1e-9\r\n"
+        "\ufeffday,model,cost (USD),prompt_tokens,completion_tokens,requests\r\n"
+        '1970-01-02,"a,b",0.1,0,0,1\r\n'
+        '1970-01-02,"say ""x""",0.001,0,0,1\r\n'
+        "1970-01-02,'+1,0.2,0,0,1\r\n"
+        "1970-01-02,two?lines,1e-9,0,0,1\r\n"
+        "1970-01-03,m,0.05,,,2\r\n"
     )
-    assert call("daily", "csvText", [], None) == "\ufeffday,model,cost\r\n"
+    assert call("takeaway", "csvText", [], None) == (
+        "\ufeffday,model,cost,prompt_tokens,completion_tokens,requests\r\n"
+    )
 
 
 def test_no_name_is_a_formula_or_a_control_sequence_in_a_csv_file(call: Call) -> None:
-    assert {name: call("daily", "csvCell", name) for name in CSV_CELLS} == CSV_CELLS
+    assert {name: call("takeaway", "csvCell", name) for name in CSV_CELLS} == CSV_CELLS
 
 
 @pytest.mark.parametrize(
@@ -155,12 +254,27 @@ def test_no_name_is_a_formula_or_a_control_sequence_in_a_csv_file(call: Call) ->
         ("sk-abc", "alice", {"kind": "badUser", "details": []}),
         ("sk-abc", "-7", {"kind": "badUser", "details": []}),
         ("sk-abc", "٧", {"kind": "badUser", "details": []}),
+        ("“sk-abc”", "", {"key": "sk-abc", "user": ""}),
+        ("'sk-abc',", '"7"', {"key": "sk-abc", "user": "7"}),
+        ("「sk-abc」", "", {"key": "sk-abc", "user": ""}),
+        ("OPENAI_API_KEY=sk-abc", "", {"key": "sk-abc", "user": ""}),
+        ('export OPENAI_API_KEY="sk-abc";', "", {"key": "sk-abc", "user": ""}),
+        ("$env:OPENAI_API_KEY = 'sk-abc'", "", {"key": "sk-abc", "user": ""}),
+        ('"api_key": "sk-abc",', "", {"key": "sk-abc", "user": ""}),
+        ("Authorization: Bearer sk-abc", "", {"key": "sk-abc", "user": ""}),
+        ('"Authorization: Bearer sk-abc"', "", {"key": "sk-abc", "user": ""}),
+        ("\u200bsk-a\u2060bc\ufeff", "\u200b7", {"key": "sk-abc", "user": "7"}),
+        ("ｓｋ－ａｂｃ１", "４２", {"key": "sk-abc1", "user": "42"}),
+        ("sk-a=b", "", {"key": "sk-a=b", "user": ""}),
+        ("sk-a'b", "", {"key": "sk-a'b", "user": ""}),
+        ('""', "", {"kind": "empty", "details": []}),
+        ("OPENAI_API_KEY=", "", {"kind": "empty", "details": []}),
     ],
 )
 def test_a_pasted_key_is_trimmed_and_checked(
     call: Call, key: str, user: str, caller: dict[str, object]
 ) -> None:
-    assert call("api", "parseCaller", key, user) == caller
+    assert call("pasted", "parseCaller", key, user) == caller
 
 
 UNEXPECTED = {"kind": "unexpected", "details": [200, ""]}
@@ -194,6 +308,9 @@ def test_figures_are_read_exactly_or_not_at_all(
     assert {name: figures.get(name) for name in expected} == expected
 
 
+GOOD = item("m", 1)
+
+
 @pytest.mark.parametrize(
     "days",
     [
@@ -202,23 +319,58 @@ def test_figures_are_read_exactly_or_not_at_all(
         [None],
         [{"timestamp": 0}],
         [{"timestamp": None, "line_items": []}],
-        [{"timestamp": 0, "line_items": [{"name": "m", "cost": None}]}],
-        [{"timestamp": 0, "line_items": [{"name": None, "cost": 1}]}],
+        [{"timestamp": 0, "line_items": [{**GOOD, "cost": None}]}],
+        [{"timestamp": 0, "line_items": [{**GOOD, "name": None}]}],
+        [{"timestamp": 0, "line_items": [{**GOOD, "requests": None}]}],
+        [{"timestamp": 0, "line_items": [{**GOOD, "prompt_tokens": "1"}]}],
+        [{"timestamp": 0, "line_items": [{"name": "m", "cost": 1}]}],
         [{"timestamp": 0, "line_items": [None]}],
     ],
 )
 def test_a_day_without_its_costs_is_no_zero(call: Call, days: object) -> None:
-    assert call("api", "parseDailyCosts", {"daily_costs": days}) == UNEXPECTED
+    assert call("api", "parseDailyCosts", {"daily_costs": days}, "UTC") == UNEXPECTED
 
 
 def test_days_without_usage_are_days(call: Call) -> None:
-    days = [day(0), day(DAY, m=0)]
+    items = [item("m", 0, tokens=None)]
+    days = [{"timestamp": 0, "line_items": []}, {"timestamp": DAY, "line_items": items}]
+    tokens = [{**item("ci", 3), "id": "1"}]
 
-    body = {"daily_costs": days, "period_refunded": 5, "logs_since": 7}
-    known = {"days": days, "refunded": 5, "since": 7, "counted": True}
-    assert call("api", "parseDailyCosts", body) == known
+    body = {"daily_costs": days, "period_refunded": 5, "logs_since": 7, "api_keys": tokens}
+    known = [{"date": "1970-01-01", "items": []}, {"date": "1970-01-02", "items": items}]
+    assert call("api", "parseDailyCosts", body, "UTC") == {
+        "days": known,
+        "refunded": 5,
+        "since": 7,
+        "counted": True,
+        "tokens": tokens,
+    }
 
 
-@pytest.mark.parametrize("field", ["period_refunded", "logs_since"])
+@pytest.mark.parametrize(
+    ("zone", "midnights", "dates"),
+    [
+        # Berlin's clocks change on 2026-10-25, which has 25 hours.
+        (
+            "Europe/Berlin",
+            [1792792800, 1792879200, 1792969200],
+            ["2026-10-24", "2026-10-25", "2026-10-26"],
+        ),
+        ("Asia/Kolkata", [1793471400], ["2026-11-01"]),
+        # Clocks leap over midnight: the day begins at 01:00.
+        ("America/Havana", [1772946000], ["2026-03-08"]),
+    ],
+)
+def test_days_are_the_zones_dates(
+    call: Call, zone: str, midnights: list[int], dates: list[str]
+) -> None:
+    days = [{"timestamp": second, "line_items": []} for second in midnights]
+
+    found = call("api", "parseDailyCosts", {"daily_costs": days}, zone)
+
+    assert [each["date"] for each in found["days"]] == dates
+
+
+@pytest.mark.parametrize("field", ["period_refunded", "logs_since", "api_keys"])
 def test_a_figure_that_is_none_is_no_figure(call: Call, field: str) -> None:
-    assert call("api", "parseDailyCosts", {"daily_costs": [], field: "1"}) == UNEXPECTED
+    assert call("api", "parseDailyCosts", {"daily_costs": [], field: "1"}, "UTC") == UNEXPECTED

@@ -7,6 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
 
 import pytest
 from playwright.sync_api import expect
@@ -75,16 +76,56 @@ def test_the_table_lists_every_model_and_the_total(busy: Panel) -> None:
     for ago, model, quota in USED:
         sums[model] += quota if ago < 30 else 0
 
-    rows = busy.page.locator("#days tbody tr").all_inner_texts()
+    lines = busy.page.locator("#days .ranked tbody tr").all()
+    rows = [line.locator("th, td").all_inner_texts() for line in lines]
 
-    assert [row.split("\t")[:2] for row in rows] == [
-        [model, in_dollars(quota / 500_000)] for model, quota in sums.most_common()
+    total = sum(sums.values())
+    assert rows == [
+        [
+            model,
+            in_dollars(quota / 500_000),
+            f"{quota / total:.1%}",
+            f"{tokens(model, 30):,}",
+            f"{requests(model, 30)}",
+        ]
+        for model, quota in sums.most_common()
     ]
     assert busy.page.locator("tfoot").inner_text().split("\t") == [
         "Total",
         in_dollars(used(30)),
         "100.0%",
+        f"{sum(tokens(model, 30) for model in sums):,}",
+        f"{sum(requests(model, 30) for model in sums)}",
     ]
+
+
+@pytest.mark.parametrize("metric", ["Tokens", "Requests", "Cost"])
+@pytest.mark.parametrize("name", ["7 days", "90 days"])
+def test_what_is_shown_agrees_with_the_table_to_the_last_digit(
+    busy: Panel, metric: str, name: str
+) -> None:
+    busy.pick(metric)
+    busy.pick(name)
+    length = int(name.split()[0])
+    expect(busy.page.locator(".day")).to_have_count(length)
+
+    shown = busy.page.locator(".reading strong").inner_text()
+    column = ["Cost", "", "Tokens", "Requests"].index(metric)
+    cells = busy.page.locator(f"#days .ranked tr > td:nth-of-type({column + 1})").all_inner_texts()
+    *rows, total = [Decimal(cell.strip("$").replace(",", "")) for cell in cells]
+    assert shown == cells[-1]
+    if metric != "Cost":
+        assert sum(rows) == total
+        counted = {"Tokens": tokens, "Requests": requests}[metric]
+        assert total == sum(counted(model, length) for model in MODELS)
+
+
+def tokens(model: str, days: int) -> int:
+    return sum(q + q // 10 for ago, name, q in USED if name == model and ago < days)
+
+
+def requests(model: str, days: int) -> int:
+    return sum(name == model and ago < days for ago, name, _ in USED)
 
 
 def test_pointing_at_a_day_shows_its_values(busy: Panel) -> None:
@@ -123,12 +164,15 @@ def test_the_csv_holds_every_day_and_model_and_no_formula(busy: Panel) -> None:
     raw = path.read_bytes().decode("utf-8")
     assert name.startswith("usage-")
     assert name.endswith(f"{datetime.fromtimestamp(TODAY, UTC):%Y-%m-%d}.csv")
-    assert raw.startswith("\ufeffday,model,cost (USD)\r\n")
+    assert raw.startswith("\ufeffday,model,cost (USD),")
     header, *rows = csv.reader(io.StringIO(raw.removeprefix("\ufeff"), newline=""))
-    assert header == ["day", "model", "cost (USD)"]
-    assert {model for _, model, _ in rows} == {*MODELS[:-1], "'=cmd()"}
-    assert sorted((float(cost), model.removeprefix("'")) for _, model, cost in rows) == sorted(
-        (quota / 500_000, model) for ago, model, quota in USED if ago < 30
+    counts = ["prompt_tokens", "completion_tokens", "requests"]
+    assert header == ["day", "model", "cost (USD)", *counts]
+    assert {model for _, model, *_ in rows} == {*MODELS[:-1], "'=cmd()"}
+    assert sorted(
+        (float(cost), model.removeprefix("'"), *map(int, more)) for _, model, cost, *more in rows
+    ) == sorted(
+        (quota / 500_000, model, quota, quota // 10, 1) for ago, model, quota in USED if ago < 30
     )
 
 
@@ -156,15 +200,20 @@ def test_one_person_reads_it_all_by_keyboard(panel: Callable[..., Panel], site: 
     screen.page.wait_for_selector("#chart svg")
     expect(focused).to_have_attribute("id", "remaining")
     order = []
-    for _ in range(4):
+    for _ in range(9):
         press("Tab")
         order.append(focused.get_attribute("value") or focused.get_attribute("id"))
-    assert order == ["30", "chart", None, "csv"]
-    press("Shift+Tab")
-    press("Shift+Tab")
-    press("Shift+Tab")
+    columns = [f"models-{each}" for each in ("title", "cost", "tokens", "requests")]
+    assert order == ["30d", "cost", "chart", None, *columns, "csv"]
+    press("Tab")
+    press("Enter")
+    screen.shows("details table", in_dollars(used(1)))
+    screen.page.focus("#range-30d")
     press("ArrowRight")
     expect(screen.page.locator(".day")).to_have_count(90)
+    press("Tab")
+    press("ArrowRight")
+    expect(screen.page.locator("#metric-tokens")).to_be_focused()
     press("Tab")
     press("Home")
     screen.shows(".reading", date(TODAY - 89 * DAY))

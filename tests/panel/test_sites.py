@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.panel.conftest import DAY, PAGE, TODAY, Panel
 from tests.support.application import Billing
@@ -169,4 +170,29 @@ def test_refunds_and_days_without_logs_are_said(
     screen.shows("#days", "Refunded in this period: $0.50.")
     screen.shows("#days", f"Usage before {datetime.fromtimestamp(TODAY - DAY, UTC):%-d} ")
     assert screen.page.locator(".day").count() == 2
+    screen.assert_accessible()
+
+
+def test_a_refund_has_a_line_of_its_own_beside_shares_of_what_was_used(
+    panel: Callable[..., Panel], newapi: Gateway, gunicorn: Callable[..., Gunicorn]
+) -> None:
+    row = {"user_id": 1, "token_id": 2, "created_at": TODAY}
+    for id, (model, type, quota) in enumerate(
+        [("a", 2, 3_000_000), ("b", 2, 1_000_000), ("c", 2, 500_000), ("c", 6, 2_500_000)], 71
+    ):
+        newapi.insert("logs", id=id, type=type, quota=quota, model_name=model, **row)
+    server = gunicorn(attached(newapi))
+
+    screen = panel(server.url).open().ask(KEY)
+
+    expect(screen.page.locator("#days tfoot")).to_be_visible()
+    lines = screen.page.locator("#days .ranked tr:not(thead tr)").all()
+    cells = [line.locator("th, td").all_inner_texts()[:3] for line in lines]
+    assert cells == [
+        ["a", "$6.00", "75.0%"],
+        ["b", "$2.00", "25.0%"],
+        ["c", "−$4.00", "Refund"],
+        ["Total", "$4.00", "–"],
+    ]
+    screen.save("refund")
     screen.assert_accessible()

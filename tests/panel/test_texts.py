@@ -1,4 +1,4 @@
-"""The texts in English and Chinese: the same keys, with the same values put into them."""
+"""The texts in English and both kinds of Chinese: the same keys, with the same values in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.site import Site
 #: Every text by its path, such as "errors.empty.0". A function is called with numbered marks in
 #: place of its arguments, and with an empty string for the last: such texts may have two forms.
 FLATTEN = """async () => {
-    const { texts } = await import("./panel/text.js");
+    const modules = { en: "english", zh: "chinese", "zh-TW": "traditional" };
     const flatten = (value, path) => {
         if (typeof value === "string") return [[path, value]];
         if (typeof value !== "function") {
@@ -25,9 +25,10 @@ FLATTEN = """async () => {
             [`${path}(${marks.with(-1, "")})`, value(...marks.with(-1, ""))],
         ];
     };
-    return Object.entries(texts).map(([language, texts]) =>
-        [language, Object.fromEntries(flatten(texts, ""))]
-    );
+    return Promise.all(Object.entries(modules).map(async ([language, module]) => {
+        const { texts } = await import(`./panel/${module}.js`);
+        return [language, Object.fromEntries(flatten(texts, ""))];
+    }));
 }"""
 
 MARKS = ("{0}", "{1}")
@@ -47,10 +48,36 @@ def marks(texts: dict[str, str]) -> dict[str, list[str]]:
     return {path: [mark for mark in MARKS if mark in text] for path, text in texts.items()}
 
 
-def test_both_languages_have_the_same_texts_with_the_same_arguments(texts: Texts) -> None:
-    assert set(texts) == {"en", "zh"}
+def test_all_languages_have_the_same_texts_with_the_same_arguments(texts: Texts) -> None:
+    assert set(texts) == {"en", "zh", "zh-TW"}
     assert len(texts["en"]) > 80
-    assert marks(texts["en"]) == marks(texts["zh"])
+    assert marks(texts["en"]) == marks(texts["zh"]) == marks(texts["zh-TW"])
+
+
+def test_traditional_texts_have_no_simplified_character(texts: Texts) -> None:
+    """All are in the first half of Big5, which has what is written often in Taiwan.
+
+    These few of them are simplified ones of other words.
+    """
+    text = "".join(texts["zh-TW"].values())
+    characters = {character for character in text if ord(character) > 0x2FFF}
+
+    assert {each for each in characters if each.encode("big5", "ignore")[:1] > b"\xc6"} == set()
+    assert all(each.encode("big5") for each in characters)
+    assert not set("余后范据里台几于划占") & characters
+    assert "".join(texts["zh"].values()) != text
+
+
+def test_what_is_put_into_a_traditional_text_is_left_as_it_is(
+    panel: Callable[..., Panel], site: Site
+) -> None:
+    name = "余额 {0} $& "
+    script = """async (name) => {
+        const { texts } = await import("./panel/traditional.js");
+        return texts.onlyToken(name);
+    }"""
+
+    assert name in panel().open().page.evaluate(script, name)
 
 
 def test_no_text_is_empty_or_lacks_an_argument(texts: Texts) -> None:

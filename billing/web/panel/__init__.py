@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from pathlib import PurePath
 
 from flask import Blueprint, Response, make_response, render_template, request
 
@@ -12,7 +14,28 @@ from billing.web.middleware import CACHEABLE
 
 log = logging.getLogger("billing")
 
-panel = Blueprint(
+#: Lines that are comments, empty lines, and the blanks that lines begin with; in styles, blanks
+#: beside punctuation too. No text of the files' that goes over several lines has any of them.
+_LINES = r"^[ \t]*(?://[^\n]*|/\*[\s\S]*?\*/)?[ \t]*\n|^[ \t]+"
+_FOR_READERS = {
+    ".js": re.compile(_LINES, re.MULTILINE),
+    ".css": re.compile(_LINES + "|(?<=[:;,{}]) | (?=[{}])", re.MULTILINE),
+}
+
+
+class _Panel(Blueprint):
+    """Sends scripts and styles without what is for readers of the source: a sixth of them."""
+
+    def send_static_file(self, filename: str) -> Response:
+        response = super().send_static_file(filename)
+        for_readers = _FOR_READERS.get(PurePath(filename).suffix)
+        if response.status_code == 200 and for_readers:
+            response.direct_passthrough = False
+            response.set_data(for_readers.sub("", response.get_data(as_text=True)))
+        return response
+
+
+panel = _Panel(
     "panel",
     __name__,
     template_folder="templates",
@@ -45,7 +68,8 @@ def _add_security_headers(response: Response) -> Response:
 @panel.get("/")
 def page() -> Response:
     """Cacheable but always revalidated (ETag), so that a new page never loads an old script."""
-    response = make_response(render_template("panel.html", **_display_unit()))
+    html = render_template("panel.html", **_display_unit())
+    response = make_response("\n".join(map(str.strip, html.splitlines())))
     response.cache_control.no_cache = True
     response.add_etag()
     response.make_conditional(request)

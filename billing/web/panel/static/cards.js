@@ -1,124 +1,54 @@
-// The cards that show a failure, the balance and the credit grants.
+// The cards that show a failure, that something loads, and the credit grants.
 
 import { UNLIMITED } from "./api.js";
-import { el, scrollTable } from "./dom.js";
-import { state, unitData } from "./state.js";
-
-const DAY = 86400;
+import { button, el, scrollTable } from "./dom.js";
+import { state } from "./state.js";
 
 /** The failures that may be over at the next attempt; the others need another key or an operator. */
 const RETRYABLE = ["database", "service", "offline", "broken", "unexpected", "rate_limited"];
 
+/** Disabled for the time that is left, where the site named one: it is drawn again with the language. */
+export function retryButton({ kind }, onclick) {
+  const retry = button("retry", state.i18n.t.retry, onclick, {});
+  if (kind === "rate_limited") {
+    retry.disabled = true;
+    setTimeout(() => (retry.disabled = false), state.retryAt - performance.now());
+  }
+  return retry;
+}
+
 export function failureCard(onRetry) {
-  const { failure, i18n, retryAt } = state;
+  const { failure, i18n } = state;
   const { kind, details } = failure;
   const [title, text] = i18n.t.errors[kind];
   const retryable = RETRYABLE.includes(kind);
-  const retry = el("button", { type: "button", onclick: onRetry }, i18n.t.retry);
-  if (kind === "rate_limited") {
-    retry.disabled = true;
-    // The time that is left: the card is drawn again when the language changes.
-    setTimeout(() => (retry.disabled = false), retryAt - performance.now());
-  }
   return el(
     "section",
     { class: `card message ${retryable ? "away" : "refused"}`, "data-kind": kind },
     el("span", { class: "sign", "aria-hidden": "true" }, retryable ? "↻" : "!"),
     el("div", {}, el("h2", {}, title), el("p", {}, typeof text === "function" ? text(...details) : text)),
-    retryable ? retry : null,
+    retryable ? retryButton(failure, onRetry) : null,
   );
 }
 
-/** The key's state, as named in the texts, and a sign for those who cannot tell colours apart. */
-function status({ until, unlimited, remaining }, now) {
-  if (until && until <= now) return ["expired", "✕"];
-  if (!unlimited && remaining <= 0) return ["exhausted", "∅"];
-  if (until && until - now < 7 * DAY) return ["soon", "!"];
-  return ["active", "✓"];
-}
+/** What takes the place of a card that is loaded; it appears after 300 ms. */
+export const skeleton = () =>
+  el("section", { class: "card skeleton" }, el("p", { role: "status" }, state.i18n.t.loading), el("div"), el("div"), el("div"));
 
-function expiry(until, now) {
-  const { t, relative, moment } = state.i18n;
-  if (!until) return [t.never, ""];
-  const when = relative(until - now);
-  return [until <= now ? t.ended(when) : t.expires(when), moment(until)];
-}
-
-export function overviewCard(onRefresh, onOtherKey) {
-  const { t, amount, share } = state.i18n;
-  const { caller, figures } = state;
-  const { limit, used, remaining, until, unlimited } = figures;
-  const now = Date.now() / 1000;
-  const [name, sign] = status(figures, now);
-  const [ends, date] = expiry(until, now);
-  // Four characters of a short key would be too much of it.
-  const ending = caller.key.length >= 16 ? t.ends(caller.key.slice(-4)) : "";
-  const fact = (term, value, more = "") =>
-    el("div", {}, el("dt", {}, term), el("dd", {}, value, more ? el("small", {}, more) : null));
-  return el(
-    "section",
-    { class: "card overview", "data-state": name },
-    el(
-      "div",
-      { class: "top" },
-      el("span", { class: `chip ${name}` }, el("span", { "aria-hidden": "true" }, sign), ` ${t[name]}`),
-      el("span", { class: "ending" }, ending),
-      el(
-        "div",
-        { class: "buttons" },
-        el("button", { type: "button", class: "quiet", onclick: onRefresh }, t.refresh),
-        el("button", { type: "button", class: "quiet", onclick: onOtherKey }, t.other),
-      ),
-    ),
-    el(
-      "h2",
-      { id: "remaining", tabindex: "-1" },
-      el("span", { class: "name" }, t.remaining),
-      el("span", { class: "figure" }, unlimited ? t.unlimited : amount(remaining)),
-      unitData.unit && !unlimited ? el("span", { class: "unit" }, t.units[unitData.unit]) : null,
-    ),
-    unlimited ? null : meter(used, limit, t.used),
-    limitsNote(),
-    el(
-      "dl",
-      { class: "facts" },
-      fact(t.used, amount(used), unlimited || limit <= 0 ? "" : t.usedShare(share(used / limit))),
-      fact(t.limit, unlimited ? t.unlimited : amount(limit)),
-      fact(t.until, ends, date),
-    ),
-    unitData.unit ? null : el("p", { class: "note" }, t.unitUnknown),
-  );
-}
-
-/** What a key and its account have left, if they differ. */
-export function limitsNote() {
-  const { limits } = state;
-  const { t, amount } = state.i18n;
-  if (!limits) return el("p", { id: "limits", hidden: true });
-  const left = (value) => (value === UNLIMITED ? t.noLimit : t.left(amount(value)));
-  const say = Math.min(limits.key, limits.account) > 0 ? t.refusedAbove : t.refusedNow;
-  return el("p", { id: "limits", class: "warning", role: "status" }, say(left(limits.key), left(limits.account)));
-}
-
-function meter(used, limit, label) {
-  const { t, amount } = state.i18n;
-  const part = limit > 0 ? Math.min(Math.max(used / limit, 0), 1) : 1;
+/** A bar that is full to a `part` of 0 to 1, and what a screen reader says of it. */
+export function bar(role, label, part, text) {
   const fill = el("div", { class: "fill", hidden: part === 0 });
   // Through the object model: the page's policy forbids style attributes.
   fill.style.width = `${part * 100}%`;
-  return el(
-    "div",
-    {
-      class: "bar",
-      role: "meter",
-      "aria-label": label,
-      "aria-valuemin": 0,
-      "aria-valuemax": 100,
-      "aria-valuenow": Math.round(part * 100),
-      "aria-valuetext": t.usedOf(amount(used), amount(limit)),
-    },
-    fill,
-  );
+  const value = { "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(part * 100), "aria-valuetext": text };
+  return el("div", { class: "bar", role, "aria-label": label, ...value }, fill);
+}
+
+/** `usedText` when the amount needs more digits than usual. */
+export function meter(used, limit, label, usedText = state.i18n.amount(used)) {
+  const { t, amount } = state.i18n;
+  const part = limit > 0 ? Math.min(Math.max(used / limit, 0), 1) : 1;
+  return bar("meter", label, part, t.usedOf(usedText, amount(limit)));
 }
 
 function subscriptionItem({ plan, grant_amount: granted, used_amount: used, resets_at: resets }) {

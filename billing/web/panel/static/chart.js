@@ -1,17 +1,14 @@
-// A chart of stacked bars, one for each day, in SVG: one reads it by pointer, touch or keyboard.
+// A chart of stacked bars in SVG: one reads it by pointer, touch or keyboard.
 
-// Pixels: the height is that of `.chart` in panel.css; the margins leave room for the labels.
-const HEIGHT = 220;
-const TOP = 12;
-const BOTTOM = 24;
-const CHARACTER = 7;
-const MIN_LABEL_DISTANCE = 52;
+import { classOf } from "./looks.js";
+
+const GAP = 8;
 const MAX_BAR = 44;
 
-const svg = (name, attributes, text) => {
+const svg = (name, attributes = {}, ...children) => {
   const node = document.createElementNS("http://www.w3.org/2000/svg", name);
   for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  if (text !== undefined) node.textContent = text;
+  node.append(...children);
   return node;
 };
 
@@ -26,88 +23,119 @@ export function ticks(low, high) {
   return Array.from({ length: Math.max(last - first, 1) + 1 }, (_, index) => (first + index) * step);
 }
 
+/** Slanting stripes and level ones; the first texture is none. */
+function textures() {
+  const stripes = ["M-1 1l2-2M0 6L6 0M5 7l2-2", "M0 3H6"];
+  return svg(
+    "defs",
+    {},
+    ...stripes.map((d, index) =>
+      svg("pattern", { id: `x${index + 1}`, width: 6, height: 6, patternUnits: "userSpaceOnUse" }, svg("path", { d })),
+    ),
+  );
+}
+
 /**
- * Draw into `box`, and again whenever its width changes. `days` are {timestamp, costs}, with one cost
- * for each series, in the same order every day. `onPoint(index)` is called with the day pointed at,
- * null for none; `describe(index)` returns the text that a screen reader says for a day.
+ * Draw into `box`, and again whenever its size changes. `bars` are {label, values}, with one value for
+ * each of `series`, whose looks these are. `onPoint(index)` is called with the bar pointed at, null for
+ * none; `describe(index)` returns the text that a screen reader says for a bar.
  */
-export function draw(box, days, { amount, shortDay, label, onPoint, describe }) {
+export function draw(box, bars, series, { short, label, onPoint, describe }) {
   let chosen = null;
   let marks = [];
 
   box.setAttribute("role", "slider");
   box.setAttribute("aria-label", label);
   box.setAttribute("aria-valuemin", 1);
-  box.setAttribute("aria-valuemax", days.length);
+  box.setAttribute("aria-valuemax", bars.length);
   box.tabIndex = 0;
 
   const choose = (index) => {
+    marks[chosen]?.classList.remove("chosen");
+    marks[index]?.classList.add("chosen");
     chosen = index;
-    marks.forEach((mark, each) => mark.classList.toggle("chosen", each === index));
-    box.setAttribute("aria-valuenow", (index ?? days.length - 1) + 1);
-    box.setAttribute("aria-valuetext", describe(index ?? days.length - 1));
+    box.setAttribute("aria-valuenow", (index ?? bars.length - 1) + 1);
+    box.setAttribute("aria-valuetext", describe(index ?? bars.length - 1));
     onPoint(index);
   };
 
   function paint() {
-    const width = box.clientWidth;
+    const [width, height] = [box.clientWidth, box.clientHeight];
     if (!width) return;
-    const up = days.map(({ costs }) => costs.reduce((sum, cost) => sum + Math.max(cost, 0), 0));
-    // Refunds can make a day's cost negative: such bars go down from the zero line.
-    const down = days.map(({ costs }) => costs.reduce((sum, cost) => sum + Math.min(cost, 0), 0));
-    const scale = ticks(Math.min(0, ...down), Math.max(0, ...up));
-    const low = scale[0];
-    const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - low) / (scale.at(-1) - low));
-    const labels = scale.map(amount);
-    const left = Math.min(10 + CHARACTER * Math.max(...labels.map((each) => each.length)), width / 3);
-    const step = (width - left) / days.length;
-    const bar = Math.max(Math.min(step * 0.72, MAX_BAR), Math.min(step, 1));
-
-    const picture = svg("svg", { width, height: HEIGHT, "aria-hidden": "true" });
-    scale.forEach((value, index) => {
-      picture.append(
-        svg("line", { x1: left, x2: width, y1: y(value), y2: y(value), class: Math.abs(value) < 1e-12 ? "axis" : "grid" }),
-        svg("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" }, labels[index]),
-      );
-    });
-    const every = Math.ceil(MIN_LABEL_DISTANCE / step);
-    marks = days.map(({ timestamp, costs }, index) => {
-      const middle = left + step * (index + 0.5);
-      const mark = svg("g", { class: "day" });
-      mark.append(svg("rect", { x: left + step * index, y: 0, width: step, height: HEIGHT - BOTTOM, class: "hit" }));
-      let above = 0;
-      let below = 0;
-      costs.forEach((cost, place) => {
-        if (!cost) return;
-        const from = cost > 0 ? above : below;
-        if (cost > 0) above += cost;
-        else below += cost;
-        const [head, foot] = [y(Math.max(from, from + cost)), y(Math.min(from, from + cost))];
-        mark.append(svg("rect", { x: middle - bar / 2, y: head, width: bar, height: foot - head, class: `s${place}` }));
-      });
-      // Counted from the end, so that the last day always has a label.
-      if ((days.length - 1 - index) % every === 0 && middle - left > 12) {
-        const end = index === days.length - 1 && step < 40;
-        picture.append(svg("text", { x: end ? width : middle, y: HEIGHT - 6, "text-anchor": end ? "end" : "middle" }, shortDay(timestamp)));
-      }
-      return mark;
-    });
-    picture.append(...marks);
+    const picture = svg("svg", { width, height, "aria-hidden": "true" }, textures());
     box.replaceChildren(picture);
+    const write = (text, attributes) => picture.appendChild(svg("text", attributes, text));
+    const widest = (nodes) => Math.max(...nodes.map((node) => node.getComputedTextLength()));
+
+    const up = bars.map(({ values }) => values.reduce((sum, value) => sum + Math.max(value, 0), 0));
+    // Refunds can make a value negative: such bars go down from the zero line.
+    const down = bars.map(({ values }) => values.reduce((sum, value) => sum + Math.min(value, 0), 0));
+    const scale = ticks(Math.min(0, ...down), Math.max(0, ...up));
+    const labels = scale.map((value) => write(short(value), { "text-anchor": "end" }));
+    const line = labels[0].getBBox().height;
+    const [top, bottom] = [line, line * 1.7];
+    const y = (value) => top + (height - top - bottom) * (1 - (value - scale[0]) / (scale.at(-1) - scale[0]));
+    const left = widest(labels) + GAP;
+    scale.forEach((value, index) => {
+      const [x, at] = [left - GAP, y(value)];
+      labels[index].setAttribute("x", x);
+      labels[index].setAttribute("y", at + line / 3);
+      picture.append(svg("path", { d: `M${left} ${at}H${width}`, class: Math.abs(value) < 1e-12 ? "axis" : "grid" }));
+    });
+
+    const step = (width - left) / bars.length;
+    marks = bars.map((_, index) =>
+      svg("g", { class: "day" }, svg("rect", { x: left + step * index, y: 0, width: step, height: height - bottom })),
+    );
+    picture.append(...marks);
+    paintBars(picture, y, left, step);
+
+    const names = bars.map(({ label: text }) => write(text, { y: height - line / 3, "text-anchor": "middle" }));
+    const room = widest(names);
+    // The last name may stand to the left of its bar's middle.
+    const every = Math.ceil((room + GAP + Math.max(room - step, 0) / 2) / step);
+    names.forEach((node, index) => {
+      const middle = left + step * (index + 0.5);
+      // Counted from the end, so that the last bar always has a name.
+      if ((bars.length - 1 - index) % every || middle < room / 2) node.remove();
+      else node.setAttribute("x", Math.min(middle, width - node.getComputedTextLength() / 2));
+    });
     choose(chosen);
   }
 
-  const dayAt = (event) => {
+  /** One path for each series: a year of bars is drawn as fast as a week. */
+  function paintBars(picture, y, left, step) {
+    const bar = Math.max(Math.min(step * 0.72, MAX_BAR), Math.min(step, 1));
+    const paths = series.map(() => "");
+    bars.forEach(({ values }, index) => {
+      const x = left + step * (index + 0.5) - bar / 2;
+      let [above, below] = [0, 0];
+      values.forEach((value, place) => {
+        if (!value) return;
+        const from = value > 0 ? above : below;
+        if (value > 0) above += value;
+        else below += value;
+        paths[place] += `M${x} ${y(from)}h${bar}V${y(from + value)}h${-bar}z`;
+      });
+    });
+    series.forEach((look, place) => {
+      picture.append(svg("path", { d: paths[place], class: classOf(look) }));
+      if (look.texture) picture.append(svg("path", { d: paths[place], fill: `url(#x${look.texture})` }));
+    });
+  }
+
+  const barAt = (event) => {
     const [first, last] = [marks[0].getBoundingClientRect(), marks.at(-1).getBoundingClientRect()];
     const share = (event.clientX - first.left) / (last.right - first.left);
-    return share < 0 || share >= 1 ? null : Math.floor(share * days.length);
+    return share < 0 || share >= 1 ? null : Math.floor(share * bars.length);
   };
-  box.addEventListener("pointermove", (event) => choose(dayAt(event)));
-  box.addEventListener("pointerdown", (event) => choose(dayAt(event)));
+  const point = (event) => marks.length && barAt(event) !== chosen && choose(barAt(event));
+  box.addEventListener("pointermove", point);
+  box.addEventListener("pointerdown", point);
   box.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && choose(null));
   box.addEventListener("blur", () => choose(null));
   box.addEventListener("keydown", (event) => {
-    const last = days.length - 1;
+    const last = bars.length - 1;
     const now = chosen ?? last + 1;
     const next = { ArrowLeft: now - 1, ArrowDown: now - 1, ArrowRight: now + 1, ArrowUp: now + 1, PageUp: now - 7, PageDown: now + 7, Home: 0, End: last }[event.key];
     if (event.key === "Escape") choose(null);

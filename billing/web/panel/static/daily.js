@@ -1,248 +1,228 @@
-// The card with the usage by day: its period, its chart, its table by model and its CSV file.
+// The card with the usage by day: which days, what of them, the chart, and the table by model.
 
-import { Failure, fetchDailyCosts } from "./api.js";
+import { Failure } from "./api.js";
+import { bar } from "./cards.js";
 import { draw } from "./chart.js";
-import { byId, el, scrollTable } from "./dom.js";
-import { state, unitData } from "./state.js";
+import { bounds, isRange, RANGES } from "./dates.js";
+import { button, byId, choices, el, keepFocus, scrollTable } from "./dom.js";
+import { loadDaily } from "./load.js";
+import { classOf, COLOURS, looks, REST } from "./looks.js";
+import { state, today, writeAddress } from "./state.js";
+import { bars, byModel, METRICS, ranked, total } from "./sums.js";
+import { rankedTable, title } from "./table.js";
+import { downloadCsv } from "./takeaway.js";
+import { narrowed } from "./tokens.js";
 
-const DAY = 86400;
-const MAX_DAYS = 366;
-/** How many models have a colour of their own when there are more models than colours. */
-const COLOURS = 6;
-/** How many models have a row of their own: a browser stalls at a hundred thousand rows. */
-const MAX_ROWS = 300;
-/** `localeCompare` of many names takes a hundred times as long. */
-const byName = new Intl.Collator().compare;
-const CHOICES = ["7", "30", "90", "month", "custom"];
-
-const isoDate = (seconds) => new Date(seconds * 1000).toISOString().slice(0, 10);
-
-/** The period's UTC midnights in unix seconds, the end exclusive. */
-export function bounds({ choice, start, end }, now = Date.now() / 1000) {
-  const today = Math.floor(now / DAY) * DAY;
-  const tomorrow = today + DAY;
-  if (choice === "custom") return { start, end };
-  if (choice === "month") return { start: Date.parse(`${isoDate(today).slice(0, 7)}-01`) / 1000, end: tomorrow };
-  return { start: tomorrow - choice * DAY, end: tomorrow };
-}
-
-// ── loading ───────────────────────────────────────────────────────────────────────────────────
-
-/** Load the days of `state.period` and show them, or why there are none. */
-export async function loadDaily() {
-  const startedAs = state.generation;
-  const period = { ...state.period, ...bounds(state.period) };
-  state.period = period;
-  state.daily = null;
-  byId("days").setAttribute("aria-busy", true);
-  const show = (daily) => {
-    if (startedAs !== state.generation || state.period !== period) return;
-    state.daily = daily;
-    byId("days").replaceWith(daysBox());
-  };
-  try {
-    show(await fetchDailyCosts(state.caller, state.i18n.locale, isoDate(period.start), isoDate(period.end)));
-  } catch (error) {
-    // A defect of this page, for a Failure is returned. Thrown on, so that the browser reports it.
-    show(new Failure("defect"));
-    throw error;
-  }
-}
-
-// ── the card and its period ───────────────────────────────────────────────────────────────────
+// ── the card, its period and what it shows ────────────────────────────────────────────────────
 
 export function dailyCard() {
   const { t } = state.i18n;
-  const radio = (choice) =>
-    el(
-      "label",
-      {},
-      el("input", { type: "radio", name: "range", value: choice, checked: choice === state.period.choice, onchange: () => choose(choice) }),
-      el("span", {}, t.ranges[choice]),
-    );
+  const ranges = [...Object.keys(RANGES), "month", "custom"].map((range) => [range, t.ranges[range]]);
   return el(
     "section",
     { class: "card daily" },
+    el("div", { class: "head" }, el("h2", {}, t.daily), choices(t.range, "range", ranges, state.period.range, pickRange)),
+    customPeriod(),
     el(
       "div",
       { class: "head" },
-      el("h2", {}, t.daily),
-      el("fieldset", { class: "ranges" }, el("legend", {}, t.range), ...CHOICES.map(radio)),
+      choices(t.shown, "metric", METRICS.map((metric) => [metric, t.metrics[metric]]), state.metric, pickMetric),
+      el("p", { id: "zone", class: "zone" }),
     ),
-    customPeriod(),
     daysBox(),
   );
 }
 
-function choose(choice) {
-  state.period = { ...state.period, choice };
-  byId("custom").hidden = choice !== "custom";
-  if (choice === "custom") byId("from").focus();
-  else loadDaily();
+function pickRange(range) {
+  if (range === "custom") {
+    // From the days that are shown, so that the fields and the chart say the same.
+    const { first, last } = bounds(state.period, today());
+    [byId("from").value, byId("to").value] = [first, last];
+    byId("custom").hidden = false;
+    byId("from").focus();
+    return;
+  }
+  byId("custom").hidden = true;
+  setPeriod({ range });
+}
+
+function setPeriod(period) {
+  state.period = period;
+  writeAddress();
+  loadDaily();
+}
+
+function pickMetric(metric) {
+  state.metric = metric;
+  showDaily();
 }
 
 function customPeriod() {
   const { t } = state.i18n;
-  const { start, end } = bounds({ choice: "30", ...(state.period.start ? state.period : {}) });
+  const { first, last } = bounds(state.period, today());
   const date = (id, name, value) =>
-    el("label", {}, `${name} `, el("input", { type: "date", id, value: isoDate(value), "aria-describedby": "custom-message" }));
+    el("label", {}, `${name} `, el("input", { type: "date", id, value, "aria-describedby": "custom-message" }));
   const apply = () => {
-    const [first, last] = ["from", "to"].map((id) => Date.parse(byId(id).value) / 1000);
-    // An empty field is NaN, which no comparison accepts.
-    const valid = last >= first && last + DAY - first <= MAX_DAYS * DAY;
+    const [from, to] = [byId("from").value, byId("to").value];
+    const valid = isRange(from, to);
     byId("custom-message").textContent = valid ? "" : t.badRange;
-    if (!valid) return;
-    state.period = { choice: "custom", start: first, end: last + DAY };
-    loadDaily();
+    if (valid) setPeriod({ range: "custom", first: from, last: to });
   };
   return el(
     "div",
-    { id: "custom", class: "custom", hidden: state.period.choice !== "custom", onkeydown: (event) => event.key === "Enter" && apply() },
-    date("from", t.from, start),
-    date("to", t.to, end - DAY),
-    el("button", { type: "button", id: "apply", onclick: apply }, t.apply),
+    { id: "custom", class: "custom", hidden: state.period.range !== "custom", onkeydown: (event) => event.key === "Enter" && apply() },
+    date("from", t.from, first),
+    date("to", t.to, last),
+    button("apply", t.apply, apply, {}),
     el("p", { id: "custom-message", role: "alert" }),
   );
 }
 
+/** Whose days these are: the zone may be known only when the site has answered. */
+function zoneNote() {
+  const { t, zoneName } = state.i18n;
+  return state.refusedZone ? t.zoneRefused(state.refusedZone) : t.zone(zoneName(state.zone));
+}
+
 // ── the days ──────────────────────────────────────────────────────────────────────────────────
+
+/** Put what is known of the days now on the screen. */
+export function showDaily() {
+  if (byId("days")) {
+    const isOpen = byId("by-day")?.open;
+    keepFocus(() => byId("days").replaceWith(daysBox()));
+    if (isOpen && byId("by-day")) byId("by-day").open = true;
+  }
+  if (byId("zone")) byId("zone").textContent = zoneNote();
+}
 
 function daysBox() {
   const { daily, i18n } = state;
+  const { t } = i18n;
   const note = (text) => [el("p", { class: "note" }, text)];
   const content = () => {
-    if (daily === null) return note(i18n.t.loading);
-    if (daily instanceof Failure) return noDays(daily);
-    const isEmpty = daily.days.every(({ line_items: items }) => items.length === 0);
-    return [...(isEmpty ? note(i18n.t.nothing) : chartAndTable(daily.days)), ...remarks(daily).flatMap(note)];
+    if (daily === null) return [el("div", { class: "skeleton" }, el("p", { role: "status" }, t.loading), el("div", { class: "chart" }))];
+    if (daily instanceof Failure) return daily.kind === "usage_incomplete" ? progress(daily.details[0]) : noDays(daily);
+    const isEmpty = daily.days.every(({ items }) => items.length === 0);
+    return [...(isEmpty ? note(nothingUsed()) : chartAndTable(daily)), ...remarks(daily).flatMap(note)];
   };
-  return el("div", { id: "days", "aria-busy": daily === null }, ...content());
+  return el("div", { id: "days", "aria-busy": state.isReading }, narrowed(), ...content());
+}
+
+function nothingUsed() {
+  const { t, moment } = state.i18n;
+  const used = (state.tokens ?? []).filter(({ id }) => !state.token || id === state.token.id).map((token) => token.last_used_at ?? 0);
+  const last = Math.max(0, state.who?.last_used_at ?? 0, ...used);
+  return last ? t.nothingSince(moment(last)) : t.nothing;
 }
 
 /** What the days do not say by themselves. */
-function remarks({ refunded, since, counted }) {
-  const { t, amount, moment } = state.i18n;
+function remarks({ days, refunded, since, counted, readAt, stale }) {
+  const { t, amount, moment, clock } = state.i18n;
+  const isPartly = total(byModel(days.map(({ items }) => items)).values()).partly;
   return [
     ...(refunded > 0 ? [t.refunded(amount(refunded / 100))] : []),
     ...(since > 0 ? [t.logsSince(moment(since))] : []),
     ...(counted ? [] : [t.uncounted]),
+    ...(isPartly ? [t.partly] : []),
+    ...(stale ? [t.stale(clock(readAt), (t.errors[stale.kind] ?? t.errors.unexpected)[0])] : []),
   ];
 }
 
+/** The site reads its logs for the first time; the page asks again by itself. */
+function progress(share) {
+  const { t, percent } = state.i18n;
+  return [el("p", { class: "note", role: "status" }, t.fillingNow(percent(share))), bar("progressbar", t.filling, share, percent(share))];
+}
+
 function noDays({ kind, details }) {
-  const { noDaily, errors, retry } = state.i18n.t;
+  const { noDaily, unaffected, errors, retry } = state.i18n.t;
   const reason = {
-    broken: noDaily.elsewhere,
+    unsupported_logs: noDaily.elsewhere,
     database: noDaily.slow,
     rate_limited: noDaily.rateLimited(details[0]),
     defect: noDaily.defect,
   }[kind];
-  const text = reason ?? noDaily.other(kind === "unexpected" ? details[0] : errors[kind][0]);
-  const again = el("button", { type: "button", onclick: loadDaily }, retry);
-  return [el("p", { class: "note reason" }, text), ...(kind === "broken" ? [] : [again])];
+  const text = reason ?? noDaily.other(kind === "unexpected" ? details[0] : (errors[kind] ?? errors.unexpected)[0]);
+  const again = button("again", retry, () => loadDaily(), {});
+  return [el("p", { class: "note reason" }, `${text} ${unaffected}`), ...(kind === "unsupported_logs" ? [] : [again])];
 }
 
-/** [model, cost] of all days together, the highest cost first. The routes count in cents. */
-export function totals(days) {
-  const sums = new Map();
-  for (const { line_items: items } of days) {
-    for (const { name, cost } of items) sums.set(name, (sums.get(name) ?? 0) + cost / 100);
-  }
-  return [...sums].sort(([one, a], [other, b]) => b - a || byName(one, other));
+// ── the chart and its tables ──────────────────────────────────────────────────────────────────
+
+/** The chart's series: the names with the most, and whether there are others. */
+export function series(names) {
+  const hasRest = names.length > COLOURS + 1;
+  return { named: names.slice(0, hasRest ? COLOURS : COLOURS + 1), hasRest };
 }
 
-/** The chart's series: `names` of the models with the highest costs, and of the others if `hasRest`. */
-export function series(models) {
-  const hasRest = models.length > COLOURS + 1;
-  return { names: models.slice(0, hasRest ? COLOURS : COLOURS + 1).map(([name]) => name), hasRest };
-}
-
-function chartAndTable(days) {
-  const { t, amount, day } = state.i18n;
-  const models = totals(days);
-  const title = (name) => name || t.unnamed;
-  const { names, hasRest } = series(models);
-  const labels = [...names.map(title), ...(hasRest ? [t.rest] : [])];
-  const costsBySeries = (items) => {
-    const row = labels.map(() => 0);
-    for (const { name, cost } of items) {
-      const place = names.indexOf(name);
-      row[place < 0 ? names.length : place] += cost / 100;
-    }
-    return row;
-  };
-  const bars = days.map(({ timestamp, line_items: items }) => ({ timestamp, costs: costsBySeries(items) }));
-  const sum = (row) => row.reduce((one, other) => one + other, 0);
-  const wholePeriod = labels.map((_, place) => sum(bars.map(({ costs }) => costs[place])));
-  const [first, last] = [days[0].timestamp, days.at(-1).timestamp].map(day);
+function chartAndTable(daily) {
+  const { t, value, short, days: dayNames } = state.i18n;
+  const { metric } = state;
+  const models = byModel(daily.days.map(({ items }) => items));
+  const { named, hasRest } = series(ranked(models.values(), metric).map(({ name }) => name));
+  const look = looks(named);
+  const places = new Map(named.map((name, place) => [name, place]));
+  const all = bars(daily.days).map((each) => {
+    const rows = byModel(each.lists);
+    const values = new Array(named.length + hasRest).fill(0);
+    for (const row of rows.values()) values[places.get(row.name) ?? named.length] += row[metric];
+    return { ...each, rows, values, label: dayNames[each.unit](each.first), sum: total(rows.values()) };
+  });
+  const whole = total(models.values());
 
   const heading = el("p", { class: "reading" });
-  const values = labels.map(() => el("span", { class: "value" }));
-  const legend = el(
-    "ul",
-    { class: "legend" },
-    ...labels.map((label, place) =>
-      el("li", {}, el("span", { class: `swatch s${place}`, "aria-hidden": "true" }), el("span", { class: "model" }, label), values[place]),
-    ),
-  );
+  const { node, show } = modelTable(models, look);
   const onPoint = (index) => {
-    const row = index === null ? wholePeriod : bars[index].costs;
-    const when = index === null ? (days.length > 1 ? `${first} – ${last}` : first) : day(bars[index].timestamp);
-    heading.replaceChildren(el("span", {}, when), el("strong", {}, amount(sum(row))));
-    values.forEach((value, place) => (value.textContent = row[place] ? amount(row[place]) : t.dash));
+    const { first, last, rows, sum } = all[index] ?? { first: all[0].first, last: all.at(-1).last, sum: whole };
+    heading.replaceChildren(el("span", {}, dayNames.range(first, last)), el("strong", {}, value(metric, sum)));
+    show(rows);
   };
   const describe = (index) => {
-    const { timestamp, costs } = bars[index];
-    const parts = labels.flatMap((label, place) => (costs[place] ? [`${label} ${amount(costs[place])}`] : []));
-    return [`${day(timestamp)}: ${amount(sum(costs))}`, ...parts].join("; ");
+    const { first, last, rows, sum } = all[index];
+    const parts = ranked(rows.values(), metric).slice(0, COLOURS).filter((row) => row[metric]);
+    return [`${dayNames.range(first, last)}: ${value(metric, sum)}`, ...parts.map((row) => `${row.name || t.unnamed} ${value(metric, row)}`)].join("; ");
   };
   const chart = el("div", { class: "chart", id: "chart" });
-  draw(chart, bars, { amount, shortDay: state.i18n.shortDay, label: t.chart, onPoint, describe });
-  const download = el("button", { type: "button", id: "csv", onclick: () => downloadCsv(days) }, t.csv);
-  return [heading, chart, legend, modelTable(models, title), download];
+  const seriesLooks = [...named.map((name) => look.get(name)), ...(hasRest ? [REST] : [])];
+  draw(chart, all, seriesLooks, { short: (amount) => short(metric, amount), label: t.chart, onPoint, describe });
+  const download = button("csv", t.csv, () => downloadCsv(daily), {});
+  return [heading, chart, node, el("div", { class: "buttons" }, download), periodTable(all)];
 }
 
-function modelTable(models, title) {
-  const { t, amount, share } = state.i18n;
-  const sum = (some) => some.reduce((all, [, cost]) => all + cost, 0);
-  const total = sum(models);
-  const hasRest = models.length > MAX_ROWS + 1;
-  const named = models.slice(0, hasRest ? MAX_ROWS : MAX_ROWS + 1);
-  const part = (cost) => (total > 0 && cost >= 0 ? share(cost / total) : t.dash);
-  const row = (name, cost) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, amount(cost)), el("td", {}, part(cost)));
-  return scrollTable(
-    t.byModel,
-    [t.model, t.cost, t.share],
-    [...named.map(([name, cost]) => row(title(name), cost)), ...(hasRest ? [row(t.rest, sum(models.slice(MAX_ROWS)))] : [])],
-    row(t.total, total),
-  );
+function modelTable(models, look) {
+  const { t, share, value } = state.i18n;
+  const { metric } = state;
+  const swatch = (name) => el("span", { class: `swatch ${classOf(look.get(name) ?? REST)}`, "aria-hidden": "true" });
+  // Of what is positive: a refund is a line of its own.
+  const shareOf = (row, of, positive) => {
+    if (row === of && row[metric] !== positive) return t.dash;
+    return row[metric] < 0 ? t.refund : positive > 0 ? share(row[metric] / positive) : t.dash;
+  };
+  const rows = [...models.values()].map((row) => ({ ...row, key: row.name, title: row.name || t.unnamed }));
+  return rankedTable({
+    id: "models",
+    caption: t.byModel,
+    metric,
+    searchLabel: t.search,
+    rows,
+    columns: [
+      { id: "title", label: t.model, cell: ({ name, title: text, isRest }) => el("span", { class: "model" }, swatch(name), el("span", {}, isRest ? text : title(name))) },
+      { id: "cost", label: t.metrics.cost, text: (row) => value("cost", row) },
+      { id: "share", label: t.share, sorts: false, text: shareOf },
+      { id: "tokens", label: t.metrics.tokens, text: (row) => value("tokens", row) },
+      { id: "requests", label: t.metrics.requests, text: (row) => value("requests", row) },
+    ],
+  });
 }
 
-// ── the CSV file ──────────────────────────────────────────────────────────────────────────────
-
-/**
- * A cell of a CSV file that no spreadsheet computes or splits, whatever its separator, and no terminal
- * obeys. The rule is that of `csv_cell` in billing/cli/output.py.
- */
-export function csvCell(value) {
-  if (typeof value !== "string") return String(value);
-  const printable = value.replace(/(?! )[\p{C}\p{Z}]/gu, "?");
-  const text = /^ *[=+\-@＝＋－＠]/.test(printable) ? `'${printable}` : printable;
-  return /[",;]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
-
-/** As `flask usage show --csv`: UTF-8 with a BOM, and CRLF. */
-export function csvText(days, unit) {
-  const rows = days.flatMap(({ timestamp, line_items: items }) =>
-    items.map(({ name, cost }) => [isoDate(timestamp), name, Number((cost / 100).toPrecision(15))]),
-  );
-  const header = ["day", "model", unit ? `cost (${unit})` : "cost"];
-  return `\ufeff${[header, ...rows].map((row) => `${row.map(csvCell).join(",")}\r\n`).join("")}`;
-}
-
-function downloadCsv(days) {
-  const { start, end } = state.period;
-  const url = URL.createObjectURL(new Blob([csvText(days, unitData.unit)], { type: "text/csv" }));
-  el("a", { href: url, download: `usage-${isoDate(start)}-${isoDate(end - DAY)}.csv` }).click();
-  URL.revokeObjectURL(url);
+/** What the chart shows, as a table. */
+function periodTable(all) {
+  const { t, value, days } = state.i18n;
+  const rows = () =>
+    all.map(({ first, last, sum }) => el("tr", {}, el("th", { scope: "row" }, days.range(first, last)), ...METRICS.map((metric) => el("td", {}, value(metric, sum)))));
+  const details = el("details", { id: "by-day" }, el("summary", {}, t.byDay));
+  const open = () => details.children.length > 1 || details.append(scrollTable(t.byDay, [t.day, ...METRICS.map((metric) => t.metrics[metric])], rows()));
+  details.addEventListener("toggle", open);
+  return details;
 }

@@ -13,17 +13,52 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** A table that scrolls by itself on a narrow screen; focusable, so that the arrow keys scroll it. */
-export const scrollTable = (caption, columns, rows, foot) =>
-  el(
-    "div",
-    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+/** A button with an id; `quiet` without a border, unless `more` says otherwise. */
+export const button = (id, text, onclick, more = { class: "quiet" }) => el("button", { type: "button", id, onclick, ...more }, text);
+
+/** A box that scrolls by itself on a narrow screen; focusable, so that the arrow keys scroll it. */
+export const scroller = (label, child) =>
+  el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, child);
+
+export const scrollTable = (caption, columns, rows) =>
+  scroller(
+    caption,
     el(
       "table",
       {},
       el("caption", {}, caption),
       el("thead", {}, el("tr", {}, ...columns.map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, ...rows),
-      foot ? el("tfoot", {}, foot) : null,
     ),
   );
+
+/** The text with places after `/`, `-`, `.`, `_` and `:` where a line may end, rather than inside a word. */
+export function wordBreaks(text) {
+  const node = document.createDocumentFragment();
+  for (const part of text.split(/(?<=[/\-._:])/)) node.append(part, document.createElement("wbr"));
+  return node;
+}
+
+/** Radio buttons in one bar. `options` are [value, text] pairs. */
+export const choices = (legend, name, options, chosen, onchange) =>
+  el(
+    "fieldset",
+    { class: "ranges" },
+    el("legend", {}, legend),
+    ...options.map(([value, text]) =>
+      el(
+        "label",
+        {},
+        el("input", { type: "radio", name, id: `${name}-${value}`, value, checked: value === chosen, onchange: () => onchange(value) }),
+        el("span", {}, text),
+      ),
+    ),
+  );
+
+/** Draw something again: the element with the focus may be replaced by another of its id. */
+export function keepFocus(change) {
+  const before = document.activeElement;
+  const { id } = before;
+  change();
+  if (id && document.activeElement !== before) byId(id)?.focus({ preventScroll: true });
+}

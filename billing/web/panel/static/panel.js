@@ -1,11 +1,19 @@
 // Wiring of the page: takes a key from the form, loads its figures, and shows them or a failure.
 // The key is in `state.caller`, in sessionStorage if the box is ticked, and nowhere else.
 
-import { Failure, fetchFigures, fetchGrants, parseCaller } from "./api.js";
-import { failureCard, grantsCard, limitsNote, overviewCard } from "./cards.js";
-import { dailyCard, loadDaily } from "./daily.js";
-import { byId } from "./dom.js";
+import { Failure, fetchFigures, fetchGrants } from "./api.js";
+import { failureCard, grantsCard, skeleton } from "./cards.js";
+import { dailyCard, showDaily } from "./daily.js";
+import { button, byId, keepFocus } from "./dom.js";
+import { drawWith, loadDaily, loadRecent } from "./load.js";
+import { overviewCard, showOverview } from "./overview.js";
+import { parseCaller } from "./pasted.js";
+import { showRecent } from "./recent.js";
+import { keepFresh } from "./refresh.js";
 import { clearState, forgetCaller, rememberCaller, rememberedCaller, state, switchLanguage } from "./state.js";
+import { copySummary } from "./takeaway.js";
+import { LANGUAGES } from "./text.js";
+import { showTokens, tokensCard } from "./tokens.js";
 
 const form = byId("key-form");
 
@@ -16,13 +24,24 @@ function render() {
   const { failure, figures, i18n } = state;
   document.documentElement.lang = i18n.locale;
   document.title = i18n.t.title;
-  byId("language").textContent = i18n.t.language;
-  byId("language").lang = i18n.language === "zh" ? "en" : "zh-CN";
+  byId("languages").replaceChildren(...Object.entries(LANGUAGES).map(languageButton));
+  byId("languages").ariaLabel = i18n.t.languages;
   for (const node of document.querySelectorAll("[data-t]")) node.textContent = i18n.t[node.dataset.t];
   form.hidden = figures !== null;
   byId("message").replaceChildren(...(failure ? [failureCard(retry)] : []));
-  byId("results").replaceChildren(...(figures ? [overviewCard(load, startOver), dailyCard(), grantsCard()] : []));
+  byId("results").replaceChildren(...(figures ? [overviewCard(actions), dailyCard(), tokensCard(), grantsCard()] : []));
+  if (figures) showDaily();
+  showKey(false);
   byId("page").hidden = false;
+}
+
+function languageButton([language, [name, lang]]) {
+  const isCurrent = language === state.i18n.language;
+  const onclick = async () => {
+    await switchLanguage(language);
+    keepFocus(render);
+  };
+  return button(`language-${language}`, name, onclick, { class: "quiet", lang, "aria-pressed": `${isCurrent}` });
 }
 
 function setBusy(busy) {
@@ -30,48 +49,80 @@ function setBusy(busy) {
   form.querySelector("[type=submit]").disabled = busy;
 }
 
-async function load() {
-  const startedAs = ++state.generation;
-  setBusy(true);
+/**
+ * Read the caller's figures, and then its days and grants. `byOne`: one request after the other, and
+ * nothing moves on the screen meanwhile. Returns the Failure if there is one.
+ */
+async function load({ byOne = false } = {}) {
+  const startedAs = ++state.attempt;
+  state.askedAt = performance.now();
+  const isFirst = state.figures === null;
+  if (!byOne) setBusy(true);
+  if (isFirst) byId("results").replaceChildren(skeleton());
   let figures;
   try {
-    figures = await fetchFigures(state.caller, state.i18n.locale);
+    figures = await fetchFigures(state.caller, state.i18n.locale, byOne);
   } finally {
     // Also after a defect, which is thrown on: the form can be sent again.
-    if (startedAs === state.generation) setBusy(false);
+    if (startedAs === state.attempt) {
+      setBusy(false);
+      if (isFirst) byId("results").replaceChildren();
+    }
   }
-  if (startedAs !== state.generation) return;
+  if (startedAs !== state.attempt) return null;
   if (figures instanceof Failure) {
     showFailure(figures);
-    return;
+    return figures;
   }
-  Object.assign(state, { figures, failure: null, grants: [], limits: null });
+  Object.assign(state, { figures, readAt: Date.now(), failure: null, stale: null });
+  if (isFirst) showFirst();
+  else showOverview(actions);
+  const days = async () => {
+    await loadDaily({ keep: !isFirst });
+    await loadRecent();
+  };
+  if (byOne) {
+    await days();
+    await loadGrants();
+  } else {
+    days();
+    loadGrants();
+  }
+  return null;
+}
+
+function showFirst() {
   byId("key").value = "";
   if (byId("remember").checked) rememberCaller();
   else forgetCaller();
   render();
   byId("remaining").focus();
-  loadDaily();
-  loadGrants();
 }
 
 async function loadGrants() {
   const startedAs = state.generation;
   const found = await fetchGrants(state.caller, state.i18n.locale);
   if (startedAs !== state.generation || found instanceof Failure) return;
-  const { grants } = found;
-  state.limits = found.limits;
-  byId("limits").replaceWith(limitsNote());
+  const { grants, limits, who } = found;
   // The single grant of a key or an account repeats the balance: it needs no card.
-  if (grants.every(({ id }) => /^(token|account)-/.test(id))) return;
-  state.grants = grants;
+  const isOne = grants.every(({ id }) => /^(token|account)-/.test(id));
+  Object.assign(state, { limits, who, grants: isOne ? [] : grants });
+  showOverview(actions);
   byId("grants").replaceWith(grantsCard());
+  // When a key was used last is known only now.
+  if (state.daily?.days?.every(({ items }) => !items.length)) showDaily();
 }
 
+/** Figures that were read before stay, unless the key is refused now. */
 function showFailure(failure) {
-  Object.assign(state, { figures: null, failure });
   if (failure.kind === "rate_limited") state.retryAt = performance.now() + failure.details[0] * 1000;
   if (REFUSED.includes(failure.kind)) forgetCaller();
+  else if (state.figures) {
+    state.stale = failure;
+    showOverview(actions);
+    return;
+  }
+  Object.assign(state, { figures: null, failure });
   render();
 }
 
@@ -91,6 +142,17 @@ function startOver() {
   byId("key").focus();
 }
 
+const actions = { refresh: () => load(), copy: copySummary, other: startOver };
+
+function showKey(isShown) {
+  const eye = byId("eye");
+  byId("key").type = isShown ? "text" : "password";
+  eye.ariaPressed = isShown;
+  eye.ariaLabel = state.i18n.t[isShown ? "hideKey" : "showKey"];
+}
+
+byId("eye").addEventListener("click", () => showKey(byId("key").type === "password"));
+
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const caller = parseCaller(byId("key").value, byId("user").value);
@@ -102,12 +164,9 @@ form.addEventListener("submit", (event) => {
   load();
 });
 
-byId("language").addEventListener("click", () => {
-  switchLanguage();
-  render();
-});
-
+drawWith({ daily: showDaily, tokens: showTokens, recent: showRecent });
 render();
+keepFresh(() => load({ byOne: true }));
 state.caller = rememberedCaller();
 if (state.caller) {
   byId("remember").checked = true;

@@ -1,6 +1,7 @@
-// What the page knows now, and the caller that it remembers in sessionStorage.
+// What the page knows now; what it keeps in its address, and the caller that sessionStorage remembers.
 
-import { i18nFor, preferredLanguage } from "./text.js";
+import { browserZone, dateIn, namedPeriod, periodName } from "./dates.js";
+import { i18nFor, LANGUAGES, preferredLanguage } from "./text.js";
 
 const STORAGE_KEY = "billing-panel";
 
@@ -8,30 +9,56 @@ const STORAGE_KEY = "billing-panel";
 export const unitData = document.documentElement.dataset;
 
 /** What a page without a caller knows. */
-const nothing = () => ({ caller: null, figures: null, failure: null, retryAt: 0, grants: [], limits: null, daily: null });
+const nothing = () => ({
+  ...{ caller: null, figures: null, readAt: 0, askedAt: 0, failure: null, stale: null, retryAt: 0 },
+  ...{ grants: [], limits: null, who: null, recent: null, daily: null, tokens: null, token: null, request: null, isReading: false },
+});
+
+/** The range and the language of the page's address, and nothing else of it; never a key. */
+const query = new URLSearchParams(location.search);
+const address = Object.fromEntries(["range", "lang"].flatMap((name) => (query.has(name) ? [[name, query.get(name)]] : [])));
 
 /**
- * `caller`: the key and the user ID; `figures`, `grants`, `limits`: what the routes returned;
- * `failure`: why there are no figures; `retryAt`: until when the failure "rate_limited" must wait,
- * on the clock of performance.now(), which no change of the system's time moves.
- * `period`: which days (`choice`; `start` and `end` in unix seconds, the end exclusive);
- * `daily`: their costs, or a Failure; null while they load.
- * `generation`: counts loads, so that a late response to an earlier load is dropped.
+ * `caller`: the key and the user ID; `figures`, `grants`, `limits`, `who`: what the routes returned, and
+ * `readAt`: when; `failure`: why there are no figures; `stale`: why there are no newer ones; `askedAt`:
+ * when they were asked for last, and `retryAt`: until when the failure "rate_limited" must wait, on the
+ * clock of performance.now(), which no change of the system's time moves.
+ * `recent`: the days since the month before.
+ * `period`: which days (`range`; `first` and `last` of a range of one's own); `zone`: whose days;
+ * `refusedZone`: the browser's, if the site cannot tell its days; `metric`: what is shown of them;
+ * `request`: the days that were asked for last, and whether it `isReading` them; `daily`: what they were, or a Failure; null while the
+ * first load; `tokens`: an account's tokens in these days; `token`: the one whose days these are.
+ * `generation`: counts callers, and `attempt` reads of their figures, so that late responses are dropped.
  */
 export const state = {
   ...nothing(),
-  period: { choice: "30" },
+  period: namedPeriod(address.range) ?? { range: "30d" },
+  zone: browserZone(),
+  refusedZone: null,
+  metric: "cost",
   generation: 0,
-  i18n: i18nFor(preferredLanguage(), unitData),
+  attempt: 0,
+  i18n: await i18nFor(Object.hasOwn(LANGUAGES, address.lang) ? address.lang : preferredLanguage(), unitData),
 };
+
+/** Today's date in the zone whose days are shown. */
+export const today = () => dateIn(state.zone)(Date.now());
 
 export function clearState() {
   state.generation += 1;
+  state.attempt += 1;
   Object.assign(state, nothing());
 }
 
-export function switchLanguage() {
-  state.i18n = i18nFor(state.i18n.language === "zh" ? "en" : "zh", unitData);
+/** Keep the range, and the language if it was chosen, for a reload or a friend. */
+export function writeAddress(language = address.lang) {
+  Object.assign(address, { range: periodName(state.period) }, language && { lang: language });
+  history.replaceState(null, "", `?${new URLSearchParams(address)}`);
+}
+
+export async function switchLanguage(language) {
+  state.i18n = await i18nFor(language, unitData);
+  writeAddress(language);
 }
 
 // A browser may refuse storage altogether: then nothing is remembered, which is no error.

@@ -1,0 +1,73 @@
+// Loads days into the state, and has them drawn.
+
+import { Failure, fetchDailyCosts } from "./api.js";
+import { bounds } from "./dates.js";
+import { recentStart } from "./recent.js";
+import { state, today } from "./state.js";
+
+const draw = {};
+
+/** `parts`: the functions that draw what was loaded, by name: daily, tokens, recent. */
+export const drawWith = (parts) => Object.assign(draw, parts);
+
+let again;
+
+/**
+ * Load the days of `state.period`, of `state.token` alone if there is one. Those on the screen stay there
+ * meanwhile; `keep` leaves them there if it fails too.
+ */
+export async function loadDaily({ keep = false } = {}) {
+  const startedAs = state.generation;
+  const request = { ...bounds(state.period, today()), zone: state.zone, group: "api_key_id", token: state.token?.id };
+  clearTimeout(again);
+  Object.assign(state, { request, isReading: !keep });
+  if (!keep) draw.daily();
+  const isOver = () => startedAs !== state.generation || state.request !== request;
+  let found;
+  try {
+    found = await fetchDailyCosts(state.caller, state.i18n.locale, request);
+  } catch (error) {
+    // A defect of this page, for a Failure is returned. Thrown on, so that the browser reports it.
+    found = new Failure("defect");
+    throw error;
+  } finally {
+    if (found && !isOver()) await showDays(found, request, keep);
+  }
+}
+
+async function showDays(found, request, keep) {
+  if (found.kind === "bad_zone" && state.zone !== "UTC") {
+    Object.assign(state, { refusedZone: state.zone, zone: "UTC" });
+    await loadDaily({ keep });
+    return;
+  }
+  state.isReading = false;
+  const isFailure = found instanceof Failure;
+  // Figures that are there are better than none.
+  if (!keep || !isFailure || !state.daily?.days) {
+    state.daily = isFailure ? found : { ...found, first: request.first, last: request.last, readAt: Date.now() };
+    if (!isFailure) state.tokens = found.tokens;
+  } else if (found.kind !== "usage_incomplete") state.daily.stale = found;
+  draw.daily();
+  draw.tokens();
+  if (found.kind === "usage_incomplete") again = setTimeout(goOn, found.details[1] * 1000);
+}
+
+async function goOn() {
+  await loadDaily({ keep: true });
+  await loadRecent();
+}
+
+/** Load the days of late, unless those that are shown are such. */
+export async function loadRecent() {
+  const startedAs = state.generation;
+  const [first, last] = [recentStart(today()), today()];
+  const { daily, request } = state;
+  // A site that is filling its memory, or has no days, is not asked for more of them.
+  if (!daily?.days) return;
+  const isShown = !request.token && request.first <= first && request.last === last;
+  const found = isShown ? daily : await fetchDailyCosts(state.caller, state.i18n.locale, { first, last, zone: state.zone });
+  if (startedAs !== state.generation || found instanceof Failure) return;
+  state.recent = found;
+  draw.recent();
+}
