@@ -67,7 +67,7 @@ def rich(
 
 @pytest.mark.parametrize("unit", ["USD", "TOKENS"])
 def test_large_figures_are_whole_on_a_phone(rich: Callable[..., Panel], unit: str) -> None:
-    screen = rich(unit, **PHONE)
+    screen = rich(unit, **PHONE, locale="en-US")
 
     figure = screen.page.locator(".figure")
     whole = {"USD": "$4,000,000,000.00", "TOKENS": "2,000,000,000,000,000"}[unit]
