@@ -130,7 +130,7 @@ def test_the_page_is_printed_without_its_buttons(panel: Callable[..., Panel], si
     expect(screen.page.locator(".ranges").first).to_be_hidden()
     expect(screen.page.locator(".figure")).to_be_visible()
     expect(screen.page.locator("#days tfoot")).to_be_visible()
-    expect(screen.page.locator(".figure")).to_have_css("color", "rgb(0, 0, 0)")
+    expect(screen.page.locator(".figure")).to_have_css("color", "rgb(22, 32, 31)")
     screen.save("print")
 
 
