@@ -45,7 +45,29 @@ def test_the_page_is_at_both_prefixes_with_and_without_the_last_slash(
     assert (answer.status_code, answer.mimetype) == (200, "text/html")
     prefix = "/v1/dashboard/billing" if "v1" in path else "/dashboard/billing"
     named = re.findall(r'(?:src|href)="([^"]*)"', answer.text)
-    assert sorted(named) == sorted(f"{prefix}/panel/{name}" for name in {*FILES} - TEXTS)
+    assert sorted(named) == sorted(
+        f"{prefix}/panel/{name}" for name in {*FILES} - TEXTS | {"english.js"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "accepted", "texts"),
+    [
+        ("", "de, zh-CN, en", {"chinese.js"}),
+        ("", "en-GB, zh", {"english.js"}),
+        ("", "fr", {"english.js"}),
+        ("", "zh-Hant-HK", {"chinese.js", "traditional.js"}),
+        ("?lang=zh-TW", "en", {"chinese.js", "traditional.js"}),
+        ("?lang=en", "zh-TW", {"english.js"}),
+    ],
+)
+def test_the_page_names_the_texts_that_its_browser_will_take(
+    sqlite_billing: Billing, query: str, accepted: str, texts: set[str]
+) -> None:
+    answer = get(sqlite_billing.client(), f"{PAGES[0]}{query}", Accept_Language=accepted)
+
+    assert "Accept-Language" in answer.headers["Vary"]
+    assert {name for name in TEXTS if f"/{name}" in answer.text} == texts
 
 
 @pytest.mark.parametrize("path", ["", *(f"panel/{name}" for name in FILES)])
@@ -67,17 +89,23 @@ def test_everything_of_the_page_comes_under_its_policy_and_is_asked_about_again(
 
 
 @pytest.mark.parametrize(
-    "texts", [{"english.js"}, {"chinese.js"}, {"chinese.js", "traditional.js"}]
+    ("language", "texts"),
+    [
+        ("en", {"english.js"}),
+        ("zh", {"chinese.js"}),
+        ("zh-TW", {"chinese.js", "traditional.js"}),
+    ],
 )
 def test_what_a_browser_loads_weighs_less_than_eighty_kibibytes(
-    sqlite_billing: Billing, texts: set[str]
+    sqlite_billing: Billing, language: str, texts: set[str]
 ) -> None:
     client = sqlite_billing.client()
     paths = ["", *(f"panel/{name}" for name in {*FILES} - TEXTS | texts)]
 
-    weight = sum(len(get(client, f"/dashboard/billing/{path}").data) for path in paths)
+    answers = [get(client, f"{PAGES[2]}{path}", Accept_Language=language) for path in paths]
 
-    assert weight < 80 * 1024
+    assert all(answer.status_code == 200 for answer in answers)
+    assert sum(len(answer.data) for answer in answers) < 80 * 1024
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith((".js", ".css"))])

@@ -55,6 +55,8 @@ _SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 
+_TRADITIONAL = re.compile(r"\b(tw|hk|mo|hant)\b", re.IGNORECASE)
+
 _SYMBOLS = {"USD": "$", "CNY": "¥", "TOKENS": ""}
 
 
@@ -68,12 +70,24 @@ def _add_security_headers(response: Response) -> Response:
 @panel.get("/")
 def page() -> Response:
     """Cacheable but always revalidated (ETag), so that a new page never loads an old script."""
-    html = render_template("panel.html", **_display_unit())
+    html = render_template("panel.html", texts=_texts(), **_display_unit())
     response = make_response("\n".join(map(str.strip, html.splitlines())))
     response.cache_control.no_cache = True
+    response.vary.add("Accept-Language")
     response.add_etag()
     response.make_conditional(request)
     return response
+
+
+def _texts() -> list[str]:
+    """The modules with the texts that the browser is likely to take; text.js decides."""
+    for tag in (request.args.get("lang", ""), *request.accept_languages.values()):
+        language = tag[:2].lower()
+        if language == "zh":
+            return ["chinese", "traditional"] if _TRADITIONAL.search(tag) else ["chinese"]
+        if language == "en":
+            break
+    return ["english"]
 
 
 def _display_unit() -> dict[str, str]:

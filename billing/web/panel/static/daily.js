@@ -204,7 +204,6 @@ function modelTable(models, look) {
     id: "models",
     caption: t.byModel,
     metric,
-    searchLabel: t.search,
     rows,
     columns: [
       { id: "title", label: t.model, cell: ({ name, title: text, isRest }) => el("span", { class: "model" }, swatch(name), el("span", {}, isRest ? text : title(name))) },

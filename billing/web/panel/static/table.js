@@ -32,7 +32,7 @@ export function arrange(rows, { sort, descending, query }) {
  * cell(row)}. `positive` is the sum of what is positive. The result is {node, show}: `show(rows)` puts
  * other figures of the same rows into the table, `show()` its own again.
  */
-export function rankedTable({ id, caption, columns, rows, metric, searchLabel }) {
+export function rankedTable({ id, caption, columns, rows, metric }) {
   const { t, count } = state.i18n;
   const view = (views[id] ??= { sort: null, descending: true, all: false, query: "" });
   const own = new Map(rows.map((row) => [row.key, row]));
@@ -89,7 +89,7 @@ export function rankedTable({ id, caption, columns, rows, metric, searchLabel })
   );
   const search =
     rows.length > FEW
-      ? el("input", { type: "search", id: `${id}-search`, class: "search", placeholder: searchLabel, "aria-label": searchLabel, oninput: ({ target }) => ((view.query = target.value), fill()) })
+      ? el("input", { type: "search", id: `${id}-search`, class: "search", placeholder: t.search, "aria-label": `${t.search}: ${caption}`, oninput: ({ target }) => ((view.query = target.value), fill()) })
       : null;
   if (search) search.value = view.query;
   else view.query = "";

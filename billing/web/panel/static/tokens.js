@@ -29,7 +29,6 @@ export function tokensCard() {
     id: "tokens-table",
     caption: t.byToken,
     metric: state.metric,
-    searchLabel: t.searchTokens,
     rows,
     columns: [
       { id: "title", label: t.token, cell: nameButton },
