@@ -41,7 +41,7 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=30s CMD ["/srv/billing/de
 ENTRYPOINT ["/srv/billing/deploy/image/entrypoint"]
 CMD ["gunicorn", "wsgi:app"]
 
-ARG VERSION=1.0.0
+ARG VERSION=1.1.0
 LABEL org.opencontainers.image.title="billing" \
     org.opencontainers.image.description="The OpenAI dashboard billing API for LLM gateways" \
     org.opencontainers.image.version="${VERSION}"
