@@ -22,10 +22,19 @@ class TokenName(NamedTuple):
 
 
 class TokenNames:
-    """The names of a user's tokens by their ids, deleted ones too; or `only` one in scope."""
+    """The names of a user's tokens by their ids, deleted ones too; or `only` one in scope.
 
-    def __init__(self, names: Mapping[int, str], only: TokenName | None = None) -> None:
-        self._names, self._only = names, only
+    With `hides_others` tokens that are not among them have neither id nor name.
+    """
+
+    def __init__(
+        self,
+        names: Mapping[int, str],
+        only: TokenName | None = None,
+        *,
+        hides_others: bool = False,
+    ) -> None:
+        self._names, self._only, self._hides_others = names, only, hides_others
         counts = Counter(names.values())
         self._ids = {name: id for id, name in names.items() if counts[name] == 1}
 
@@ -36,6 +45,9 @@ class TokenNames:
         """
         if self._only is not None:
             return self._only
+        is_known = token in (self._ids if isinstance(token, str) else self._names)
+        if self._hides_others and not is_known:
+            return TokenName(None, None)
         if isinstance(token, str):
             id = self._ids.get(token)
             return TokenName(None if id is None else str(id), token)
@@ -45,9 +57,15 @@ class TokenNames:
 
 
 def token_names(service: Service, user: UserRow, token: TokenRow | None) -> TokenNames:
-    """Those of the user's tokens, or of the token in scope. Raises as Database.fetch does."""
-    if token is not None:
+    """What the caller may know: of its own token, or, by an access token, of all the user's.
+
+    A key that is shown its account's figures is told its own part of them: its holder may be
+    somebody else than the account's. Raises as Database.fetch does.
+    """
+    if token is not None and service.token_in_scope(token) is not None:
         return TokenNames({}, TokenName(str(token.id), token.name or ""))
+    if token is not None:
+        return TokenNames({token.id: token.name or ""}, hides_others=True)
     # one-api has no index for this: its table of tokens is read whole.
     with service.heavy_reads():
         rows = service.database.fetch(_tokens_of_user, user.id, heavy=True)

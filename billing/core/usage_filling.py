@@ -36,6 +36,9 @@ _CLAIM_GRACE_SECONDS = 1.0
 #: How long a caller is told to wait at least and at most, in seconds.
 _SHORTEST_RETRY, _LONGEST_RETRY = 1, 10
 
+#: No pause is longer, in seconds: a quarter of the largest DATABASE_TIMEOUT 25 times, and a burst.
+_LONGEST_PAUSE = 600
+
 #: Days after today that a period may ask for.
 _DAYS_AHEAD = 2
 
@@ -128,6 +131,9 @@ class Filling:
             end = time.monotonic() + _READING_SHARE * self._database.timeout
             while not self.is_done():
                 wait = self.fill.paid_until - self._source.now()
+                if wait > _LONGEST_PAUSE:
+                    # Written while the clock was ahead.
+                    wait = 0
                 if wait <= 0 and time.monotonic() <= end:
                     self.step()
                 elif self._is_almost_done():
@@ -159,8 +165,12 @@ class Filling:
             now = self._source.now()
             until = now + self._database.timeout + _CLAIM_GRACE_SECONDS
             if self._file.claim(self._owner, now, until):
-                self.fill = self._load()
-                self._find_first_id()
+                try:
+                    self.fill = self._load()
+                    self._find_first_id()
+                except BaseException:
+                    self._file.release(self._owner)
+                    raise
                 return True
             if time.monotonic() >= end:
                 return False
@@ -180,7 +190,12 @@ class Filling:
         """Read first ids of days, the newest first: of one, and for as long as a slice takes."""
         first, last = self._days
         known = self._file.day_ids(first, last)
-        newest = max(day for day in range(first, last + 1) if day not in known)
+        unknown = [day for day in range(first, last + 1) if day not in known]
+        if not unknown:
+            # Another process has read the last of them.
+            self._find_first_id()
+            return
+        newest = unknown[-1]
         oldest = max((day + 1 for day in known if day < newest), default=first)
         # Rows that come later have ids above the mark, whatever day they say.
         no_row = self.mark.id + 1

@@ -6,7 +6,9 @@ import fcntl
 import json
 import os
 import sqlite3
+import stat
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +17,8 @@ from billing.database.dialects.sqlite_file import PRIVATE_MODE, SIDE_FILES
 
 #: How long a change waits for another process, in seconds.
 _BUSY_SECONDS = 2.0
+
+_LOCK_RETRY_SECONDS = 0.01
 
 #: What the header of each such file has as SQLite's application id: only these may be removed.
 _APPLICATION_ID = 0x62696C6C
@@ -93,6 +97,7 @@ class DisposableFile:
             with suppress(FileExistsError):
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_MODE))
             self._thread.inode = _inode(self.path)
+            self._refuse_shared()
             if self._is_foreign():
                 raise DisposableFileError(f"another program's database ({self.path})")
             connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
@@ -103,6 +108,15 @@ class DisposableFile:
                 raise
         self._thread.connection = connection
         return connection
+
+    def _refuse_shared(self) -> None:
+        """A neighbour who may read or write the file could read figures there, or forge them."""
+        status = os.lstat(self.path)
+        is_private = stat.S_ISREG(status.st_mode) and not status.st_mode & ~PRIVATE_MODE & 0o777
+        if not is_private or status.st_uid != os.geteuid():
+            raise DisposableFileError(
+                f"not a file of this account with mode 0600: remove it, or chmod it ({self.path})"
+            )
 
     def _is_foreign(self) -> bool:
         with self.path.open("rb") as file:
@@ -146,17 +160,30 @@ class DisposableFile:
 
         By a file of its own: closing a descriptor of the file itself would drop SQLite's locks.
         """
-        descriptor = os.open(f"{self.path}-lock", os.O_RDWR | os.O_CREAT, PRIVATE_MODE)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(f"{self.path}-lock", flags, PRIVATE_MODE)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            end = time.monotonic() + _BUSY_SECONDS
+            while not _try_lock(descriptor):
+                if time.monotonic() > end:
+                    raise DisposableFileError(f"{self.path}-lock is held by another process")
+                time.sleep(_LOCK_RETRY_SECONDS)
             yield
         finally:
             os.close(descriptor)
 
 
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _inode(path: Path) -> tuple[int, int]:
-    stat = os.stat(path)
-    return stat.st_dev, stat.st_ino
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def _is_damaged(error: Exception) -> bool:
@@ -164,4 +191,6 @@ def _is_damaged(error: Exception) -> bool:
     code: int | None = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return type(error) is sqlite3.DatabaseError or isinstance(error, json.JSONDecodeError)
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+    # Not of a statement that cannot be computed, as a sum beyond 64 bits.
+    lacks_tables = str(error).startswith(("no such table", "no such column"))
+    return lacks_tables or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

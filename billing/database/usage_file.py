@@ -21,6 +21,13 @@ _VERSION = 1
 #: Rows of forgotten users that one change removes.
 _FORGOTTEN_ROWS = 5000
 
+#: A user's sums are kept for days that begin at so many different times: two zones with their
+#: summer times. Callers choose the zone, and could fill the disk with sums of all zones' days.
+_DAY_BEGINS = 4
+
+#: No claim lasts longer, in seconds: the largest DATABASE_TIMEOUT and its grace.
+_LONGEST_CLAIM = 120
+
 #: Above it a sum could leave SQLite's 64 bits.
 _LARGEST = 2**53
 
@@ -233,6 +240,10 @@ class UsageFile(DisposableFile):
         with self.writing() as connection:
             sql = f"{_FILL} WHERE id = ? AND low = ? AND high = ?"
             if connection.execute(sql, (fill.id, fill.low, fill.high)).fetchone():
+                sql = "SELECT DISTINCT start % 86400 FROM sums WHERE fill = ?"
+                begins = {begin for (begin,) in connection.execute(sql, (fill.id,))}
+                if len(begins | {start % 86400 for start, _ in sums}) > _DAY_BEGINS:
+                    connection.execute("DELETE FROM sums WHERE fill = ?", (fill.id,))
                 connection.executemany(
                     "INSERT OR REPLACE INTO sums VALUES (?, ?, ?, ?, ?)",
                     (
@@ -242,13 +253,17 @@ class UsageFile(DisposableFile):
                 )
 
     def claim(self, owner: str, now: float, until: float) -> bool:
-        """Whether nobody else reads the logs for the file; the claim ends by itself at `until`."""
+        """Whether nobody else reads the logs for the file; the claim ends by itself at `until`.
+
+        One that would last longer than any may was made while the clock was ahead: it counts for
+        nothing.
+        """
         with self.writing() as connection:
             return bool(
                 connection.execute(
                     "UPDATE source SET claimed_by = ?, claimed_until = ?"
-                    " WHERE claimed_until <= ? OR claimed_by = ?",
-                    (owner, until, now, owner),
+                    " WHERE NOT claimed_until BETWEEN ? AND ? OR claimed_by = ?",
+                    (owner, until, now, now + _LONGEST_CLAIM, owner),
                 ).rowcount
             )
 

@@ -68,7 +68,10 @@ class LeanFlask(Flask):
         """By method and path."""
         adapters = {}
         for rule in self.url_map.iter_rules():
-            for method in () if rule.arguments else rule.methods or ():
+            if rule.arguments:
+                continue
+            # Of OPTIONS Flask asks which methods the path's other rules have.
+            for method in (rule.methods or set()) - {"OPTIONS"}:
                 adapter = self._adapter(_FixedAdapter, method, rule.rule)
                 adapter.rule = rule
                 adapters[method, rule.rule] = adapter

@@ -99,7 +99,7 @@ def _find(service: Service, page: Page, logs_alone: bool) -> tuple[PeriodCosts, 
         # new-api's own sums tell tokens apart only since July 2026.
         logs_alone=logs_alone or bool(page.token_ids),
     )
-    names = token_names(service, user, token) if by_token else None
+    names = token_names(service, user, g.caller.token) if by_token else None
     costs = [
         cost
         for cost in found.costs

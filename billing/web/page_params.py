@@ -78,8 +78,8 @@ def _buckets(query: MultiDict[str, str], now: int, rules: PageRules) -> tuple[Pe
     """The buckets of the page, and when the next page begins."""
     name = query.get("bucket_width", next(iter(rules.widths)))
     if name not in rules.widths:
-        names = " / ".join(rules.widths)
-        raise BadParameter("bucket_width", f"只支持 {names}", f"only {names} is supported")
+        zh, en = "、".join(rules.widths), " or ".join(rules.widths)
+        raise BadParameter("bucket_width", f"须为 {zh}", f"must be {en}")
     width, zone = rules.widths[name], parse_zone(query)
     start = whole_number(query, "start_time", None, _LAST_SECOND)
     end = whole_number(query, "end_time", now, _LAST_SECOND)

@@ -39,6 +39,12 @@ def test_each_fixed_path_leads_where_werkzeug_says(sqlite_billing: Billing) -> N
     assert len(paths(app)) > 10
 
 
+def test_options_names_the_methods_of_its_path(sqlite_billing: Billing) -> None:
+    answer = sqlite_billing.client().options("/v1/dashboard/billing/usage")
+
+    assert set(answer.allow) == {"GET", "HEAD", "OPTIONS"}
+
+
 def test_fixed_paths_are_not_looked_for(
     sqlite_billing: Billing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

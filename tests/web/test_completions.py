@@ -212,6 +212,32 @@ def test_a_parameter_that_cannot_be_read_is_named(
     assert answer.get_json()["error"]["param"] == param
 
 
+def account_of(gateway: Gateway) -> dict[str, str]:
+    """Headers of the access token of user 1."""
+    ((access_token,),) = gateway.execute("SELECT access_token FROM users WHERE id = 1")
+    return {"Authorization": str(access_token), "New-Api-User": "1"}
+
+
+def test_a_key_is_told_nothing_of_other_tokens(gateway: Gateway) -> None:
+    gateway.user(id=1)
+    gateway.token(1, id=2, name="own")
+    gateway.token(1, "2" * 48, id=3, name="another")
+    day = START - 1774656000
+    log(gateway, day, 5000, token_id=2, token_name="own", prompt_tokens=3, completion_tokens=4)
+    log(gateway, day, 700, token_id=3, token_name="another", prompt_tokens=5, completion_tokens=6)
+    path = f"{COMPLETIONS}?start_time={START}&limit=1&group_by=api_key_id"
+    client = gateway.client(BILLING_SCOPE="account")
+
+    every = client.get(path, headers=bearer(KEY)).get_json()
+    others = client.get(f"{path}&api_key_ids=3", headers=bearer(KEY)).get_json()
+
+    assert every["data"][0]["results"] == [
+        result(3, 4, 1, api_key_id="2", api_key_name="own"),
+        result(5, 6, 1, api_key_id=None, api_key_name=None),
+    ]
+    assert others["data"][0]["results"] == []
+
+
 def test_every_gateways_tokens_are_told_apart(gateway: Gateway) -> None:
     gateway.user(id=1)
     gateway.token(1, id=2, name="chat")
@@ -222,10 +248,10 @@ def test_every_gateways_tokens_are_told_apart(gateway: Gateway) -> None:
     log(gateway, day, 700, token_id=3, token_name="Chat", prompt_tokens=5)
     log(gateway, day, 80, token_id=0, token_name="chat ", prompt_tokens=None)
     path = f"{COMPLETIONS}?start_time={START}&limit=1&group_by=api_key_id"
-    client = gateway.client(BILLING_SCOPE="account")
+    client = gateway.client()
 
-    every = client.get(path, headers=bearer(KEY)).get_json()
-    one = client.get(f"{path}&api_key_ids=3", headers=bearer(KEY)).get_json()
+    every = client.get(path, headers=account_of(gateway)).get_json()
+    one = client.get(f"{path}&api_key_ids=3", headers=account_of(gateway)).get_json()
 
     nobodys = {"api_key_id": None, "api_key_name": None if "newapi" in gateway.flavour else "chat "}
     chat = result(5, 0, 1, api_key_id="3", api_key_name="Chat")
@@ -245,7 +271,7 @@ def test_a_name_of_two_tokens_is_no_ones_id(gateway: Gateway) -> None:
     log(gateway, START - 1774656000, 5000, token_name="same")
     path = f"{COMPLETIONS}?start_time={START}&limit=1&group_by=api_key_id"
 
-    body = gateway.client(BILLING_SCOPE="account").get(path, headers=bearer(KEY)).get_json()
+    body = gateway.client().get(path, headers=account_of(gateway)).get_json()
 
     (found,) = body["data"][0]["results"]
     assert (found["api_key_id"], found["api_key_name"]) == (None, "same")
