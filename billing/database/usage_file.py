@@ -262,7 +262,7 @@ class UsageFile(DisposableFile):
             return bool(
                 connection.execute(
                     "UPDATE source SET claimed_by = ?, claimed_until = ?"
-                    " WHERE NOT claimed_until BETWEEN ? AND ? OR claimed_by = ?",
+                    " WHERE claimed_until <= ? OR claimed_until > ? OR claimed_by = ?",
                     (owner, until, now, now + _LONGEST_CLAIM, owner),
                 ).rowcount
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import shutil
 import sqlite3
@@ -468,6 +469,7 @@ def other_tables(path: Path) -> None:
         connection.execute("PRAGMA application_id = 0x62696c6c")
         connection.execute("CREATE TABLE source (a)")
     connection.close()
+    path.chmod(0o600)
 
 
 @on_sqlite
@@ -508,6 +510,7 @@ def test_a_database_of_another_program_is_left_as_it_is(
         connection.execute("CREATE TABLE source (identity)")
         connection.execute(f"PRAGMA user_version = {version}")
     connection.close()
+    path.chmod(0o600)
     before = path.read_bytes()
     cached = Cached(newapi, path)
 
@@ -545,6 +548,101 @@ def test_the_sums_of_days_are_kept_until_a_late_row_changes_them(
 
     assert kept == 9
     assert Counter(late) == Counter(scanned(newapi))
+
+
+@on_sqlite
+def test_a_claim_ends_when_the_read_after_it_fails(
+    newapi: Gateway, cached: Cached, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_days(newapi)
+    file, claim = cached.workers[0].file, UsageFile.claim
+
+    def fail_after(self: UsageFile, *arguments: Any) -> bool:
+        claimed = claim(self, *arguments)
+        monkeypatch.setattr(UsageFile, "fill", lambda *_: pytest.fail("away"))
+        return claimed
+
+    monkeypatch.setattr(UsageFile, "claim", fail_after)
+    with pytest.raises(pytest.fail.Exception, match="away"):
+        cached.read_once()
+    monkeypatch.undo()
+
+    assert file.claim("another", cached.now, cached.now + 4)
+
+
+@on_sqlite
+def test_a_claim_made_while_the_clock_was_ahead_keeps_nobody_out(cached: Cached) -> None:
+    file = cached.workers[0].file
+    assert file.claim("killed", cached.now + DAY, cached.now + DAY + 4)
+
+    assert file.claim("another", cached.now, cached.now + 4)
+    assert not file.claim("a third", cached.now, cached.now + 4)
+
+
+@on_sqlite
+def test_sums_are_kept_for_a_few_zones_alone(newapi: Gateway, cached: Cached) -> None:
+    fill_days(newapi)
+    cache = cached.workers[0]
+    cached.sums()
+
+    for offset in range(0, 24 * HOUR, HOUR):
+        begin = START - offset
+        cache.database.start_time_budget()
+        cache.read(1, Spans(begin, DAY, begin, begin + 9 * DAY), oldest_row(cache.database))
+
+    with contextlib.closing(sqlite3.connect(cached.path)) as connection:
+        kept = connection.execute("SELECT DISTINCT start % 86400 FROM sums").fetchall()
+    assert 1 <= len(kept) <= 4
+
+
+@on_sqlite
+def test_a_sum_beyond_64_bits_costs_nobody_the_file(newapi: Gateway, cached: Cached) -> None:
+    for hour in range(4):
+        log(newapi, hour * HOUR)
+    log(newapi, 9 * DAY)
+    assert cached.read() is not None
+    inode = cached.path.stat().st_ino
+    with contextlib.closing(sqlite3.connect(cached.path)) as connection:
+        connection.execute("UPDATE cells SET quota = ?", (2**62,))
+        connection.execute("DELETE FROM sums")
+        connection.commit()
+
+    assert cached.read() is None
+    assert cached.path.stat().st_ino == inode
+
+
+@on_sqlite
+@pytest.mark.parametrize("kind", ["writable", "link"])
+def test_a_file_that_others_can_reach_is_not_used(
+    newapi: Gateway, tmp_path: Path, kind: str
+) -> None:
+    fill_days(newapi)
+    path = tmp_path / "shared.db"
+    if kind == "writable":
+        path.touch()
+        path.chmod(0o666)
+    else:
+        (tmp_path / "elsewhere.db").touch(0o600)
+        path.symlink_to(tmp_path / "elsewhere.db")
+    cached = Cached(newapi, path)
+
+    assert cached.read() is None
+    assert path.stat().st_size == 0
+    cached.close()
+
+
+@on_sqlite
+def test_the_lock_of_a_stopped_process_is_not_waited_for_without_end(
+    newapi: Gateway, tmp_path: Path
+) -> None:
+    fill_days(newapi)
+    path = tmp_path / "usage.db"
+    with (tmp_path / "usage.db-lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        cached = Cached(newapi, path)
+
+        assert cached.read() is None
+        cached.close()
 
 
 @on_sqlite
