@@ -186,3 +186,4 @@ def test_a_year_of_200_models_and_20_tokens_is_drawn_at_once(
     # On a machine that is busy with other things; 150 ms is what docs/performance.md says.
     assert took < 1_500
     assert screen.page.locator("#tokens tbody tr").count() == 11
+    screen.shows("#tokens tbody tr:last-child th", "Other tokens")

@@ -82,6 +82,7 @@ export const texts = {
   chart: "每日用量：用方向键逐日查看",
   total: "合计",
   rest: "其他模型",
+  otherTokens: "其他令牌",
   unnamed: "（无名称）",
   model: "模型",
   share: "占比",

@@ -206,7 +206,7 @@ function modelTable(models, look) {
     metric,
     rows,
     columns: [
-      { id: "title", label: t.model, cell: ({ name, title: text, isRest }) => el("span", { class: "model" }, swatch(name), el("span", {}, isRest ? text : title(name))) },
+      { id: "title", label: t.model, cell: ({ name, title: text }) => el("span", { class: "model" }, swatch(name), el("span", {}, name == null ? text : title(name))) },
       { id: "cost", label: t.metrics.cost, text: (row) => value("cost", row) },
       { id: "share", label: t.share, sorts: false, text: shareOf },
       { id: "tokens", label: t.metrics.tokens, text: (row) => value("tokens", row) },

@@ -82,6 +82,7 @@ export const texts = {
   chart: "Usage by day. Use the arrow keys to move from day to day.",
   total: "Total",
   rest: "Other models",
+  otherTokens: "Other tokens",
   unnamed: "(no name)",
   model: "Model",
   share: "Share",

@@ -29,10 +29,10 @@ export function arrange(rows, { sort, descending, query }) {
 /**
  * `rows` have a `title` beside their figures, and `key`, by which `show` finds them. `columns` are {id,
  * label, text(row, whole, positive)}, the first of them the row's heading, {id: "title", label,
- * cell(row)}. `positive` is the sum of what is positive. The result is {node, show}: `show(rows)` puts
- * other figures of the same rows into the table, `show()` its own again.
+ * cell(row)}. `rest` names all rows that are not shown, `positive` is the sum of what is positive. The result
+ * is {node, show}: `show(rows)` puts other figures of the same rows into the table, `show()` its own again.
  */
-export function rankedTable({ id, caption, columns, rows, metric }) {
+export function rankedTable({ id, caption, rest, columns, rows, metric }) {
   const { t, count } = state.i18n;
   const view = (views[id] ??= { sort: null, descending: true, all: false, query: "" });
   const own = new Map(rows.map((row) => [row.key, row]));
@@ -51,8 +51,8 @@ export function rankedTable({ id, caption, columns, rows, metric }) {
     const positive = [...all.values()].reduce((sum, row) => sum + Math.max(row[metric], 0), 0);
     const named = shown.map(({ key }) => all.get(key) ?? emptyRow());
     const keys = new Set(shown.map(({ key }) => key));
-    const rest = () => total([...all].filter(([key]) => !keys.has(key)).map(([, row]) => row));
-    [...body.rows].forEach((tr, index) => tr.replaceChildren(tr.cells[0], ...cells(named[index] ?? rest(), of, positive)));
+    const unnamed = () => total([...all].filter(([key]) => !keys.has(key)).map(([, row]) => row));
+    [...body.rows].forEach((tr, index) => tr.replaceChildren(tr.cells[0], ...cells(named[index] ?? unnamed(), of, positive)));
     foot.replaceChildren(line(t.total, of, of, positive));
   }
 
@@ -64,7 +64,7 @@ export function rankedTable({ id, caption, columns, rows, metric }) {
     const hasRest = shown.length < rows.length;
     body.replaceChildren(
       ...shown.map((row) => line(columns[0].cell(row))),
-      ...(hasRest ? [line(columns[0].cell({ title: t.rest, isRest: true }))] : []),
+      ...(hasRest ? [line(columns[0].cell({ title: rest ?? t.rest }))] : []),
     );
     more.hidden = found.length <= FEW + 1;
     more.textContent = view.all ? t.fewer(count(FEW)) : t.all(count(found.length));

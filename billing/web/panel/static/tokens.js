@@ -28,6 +28,7 @@ export function tokensCard() {
   const { node } = rankedTable({
     id: "tokens-table",
     caption: t.byToken,
+    rest: t.otherTokens,
     metric: state.metric,
     rows,
     columns: [
@@ -44,8 +45,9 @@ export function tokensCard() {
 }
 
 function nameButton(token) {
-  const { id, isRest } = token;
-  if (isRest || id === null) return title(token.title);
+  const { id } = token;
+  // The row of all others has none, nor has a token that is not known.
+  if (id == null) return title(token.title);
   const isChosen = state.token?.id === id;
   const onclick = () => narrow(isChosen ? null : { id, name: token.title });
   return button(`token-${id}`, title(token.title), onclick, { class: "link", "aria-pressed": `${isChosen}` });
