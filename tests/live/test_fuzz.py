@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.gunicorn import Gunicorn
@@ -19,6 +19,10 @@ EXAMPLES, BATCHES = 1000, 60
 
 #: As many as a threaded worker has threads, twice.
 AT_ONCE = 8
+
+
+#: A 404 for certain.
+_UNKNOWN_PATH = Request(b"GET /v1/dashboard/billing/nothing HTTP/1.1\r\nHost: x\r\n\r\n", False)
 
 
 def fuzz(site: Site, examples: int, *, fixed: bool, at_once: int = 1) -> set[int]:
@@ -36,9 +40,10 @@ def fuzz(site: Site, examples: int, *, fixed: bool, at_once: int = 1) -> set[int
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, Phase.shrink],
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
     )
     @given(batches)
+    @example([_UNKNOWN_PATH] * at_once)
     def send(batch: list[Request]) -> None:
         answers = pool.map(lambda request: exchanged(port, request.raw), batch)
         for request, received in zip(batch, list(answers), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.panel.conftest import PAGE, TODAY, Panel
 from tests.support.site import Site
@@ -84,3 +84,19 @@ def test_a_year_is_shown_by_month(panel: Callable[..., Panel], site: Site) -> No
     screen.shows(".reading strong", "$39.01")
     screen.save("year")
     screen.assert_accessible()
+
+
+def test_the_language_chosen_last_stays(panel: Callable[..., Panel], site: Site) -> None:
+    screen, held = panel(), list[Route]()
+    screen.open().page.route("**/chinese.js", lambda route: held.append(route))
+    screen.press("中文")
+    screen.press("English")
+
+    screen.page.wait_for_timeout(100)
+    for route in held:
+        route.continue_()
+    screen.page.wait_for_load_state("networkidle")
+
+    assert len(held) == 1
+    screen.shows("header h1, h1", "Balance and usage")
+    assert screen.page.evaluate("document.documentElement.lang").startswith("en")

@@ -57,7 +57,7 @@ export const texts = {
   lastsLess: "按最近 7 天的速度，可用不到一天。",
   lastsLong: "按最近 7 天的速度，可用一年以上。",
   lastsToEnd: "按最近 7 天的速度，过期前不会用完。",
-  units: { USD: "单位：美元", CNY: "单位：人民币元", TOKENS: "单位：额度点数", CUSTOM: "单位：本站自定" },
+  units: { USD: "单位：美元", CNY: "单位：人民币元", TOKENS: "单位：额度点数", CUSTOM: "单位：本站自定义" },
   unitUnknown: "暂时无法获取本站的金额单位，因此金额不带单位显示。刷新页面可重试。",
 
   daily: "每日用量",

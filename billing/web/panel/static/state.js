@@ -56,8 +56,14 @@ export function writeAddress(language = address.lang) {
   history.replaceState(null, "", `?${new URLSearchParams(address)}`);
 }
 
+let chosen;
+
 export async function switchLanguage(language) {
-  state.i18n = await i18nFor(language, unitData);
+  chosen = language;
+  const i18n = await i18nFor(language, unitData);
+  // Another one may have been chosen while this one's texts came.
+  if (chosen !== language) return;
+  state.i18n = i18n;
   writeAddress(language);
 }
 
