@@ -47,8 +47,8 @@ def test_callers_do_not_notice_that_their_connections_are_killed(
         killed = 0
         for _ in range(10):
             killed += _kill_all(admin.cursor(), name)
-            # So many that no request is left which has lost a connection: it would not be asked
-            # a third time.
+            # A request that has lost a connection already would not be asked a third time.
+            drill.renewed()
             drill.until(200, 40)
 
     assert killed >= 10

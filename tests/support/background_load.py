@@ -40,6 +40,8 @@ class BackgroundLoad:
         self.url, self.key, self.right = url, key, right
         self.seen: list[Observation] = []
         self.back: float | None = None
+        #: When each caller's present request began, by its thread.
+        self._began: dict[int, float] = {}
         self._ended = threading.Event()
         loads = [list(right)] * callers + [["/healthz"]]
         self._threads = [threading.Thread(target=self._ask, args=(load,)) for load in loads]
@@ -59,6 +61,7 @@ class BackgroundLoad:
         while not self._ended.wait(0.01):
             for path in paths:
                 at, answer, cut = time.monotonic(), None, False
+                self._began[threading.get_ident()] = at
                 try:
                     answer = ask(self.url, path, bearer(self.key))
                 except (RemoteDisconnected, OSError):
@@ -69,6 +72,11 @@ class BackgroundLoad:
 
     def figures(self) -> list[Observation]:
         return [seen for seen in list(self.seen) if seen.path != "/healthz"]
+
+    def renewed(self) -> None:
+        """Wait until every request that is on its way now is over."""
+        now = time.monotonic()
+        wait_for(lambda: all(at > now for at in list(self._began.values())), "new requests")
 
     def until(self, status: int | None, count: int = 1) -> None:
         """Wait until so many of those asked from now on were answered with `status`."""
