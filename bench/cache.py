@@ -29,16 +29,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import pymysql
-
-from bench.data import END, mysql, sqlite
+from bench.data import END, sqlite
+from bench.mariadb_logs import mariadb
 from bench.servers import GTHREAD, started
 from bench.writer import LOG, TAKE
 from billing import create_app
 from billing.core.log_slices import oldest_row
 from config import Settings
 from tests.support.http_client import ask
-from tests.support.mariadb import MariaDB
 from tests.support.processes import ROOT, environment
 
 LAST = datetime.fromtimestamp(END, UTC) - timedelta(days=1)
@@ -276,25 +274,10 @@ def of_file(file: Path, arguments: argparse.Namespace) -> None:
 
 
 def of_mariadb(rows: int) -> None:
-    # What a server of its own would have: the logs fit.
-    server = MariaDB("--innodb-buffer-pool-size=3G")
-    try:
-        server.execute("CREATE DATABASE billing_logs")
-        with closing(
-            pymysql.connect(
-                unix_socket=str(server.socket),
-                user="root",
-                database="billing_logs",
-                ssl_disabled=True,
-            )
-        ) as connection:
-            mysql(connection, rows)
+    with mariadb(rows) as (url, _), tempfile.TemporaryDirectory(prefix="bench-") as name:
         print(f"MariaDB, {rows} rows; load {os.getloadavg()[0]:.1f}")
-        with tempfile.TemporaryDirectory(prefix="bench-") as name:
-            cache = {"USAGE_CACHE": str(Path(name) / "usage.db")}
-            warm({"BILLING_MODE": "attached", "DATABASE_URL": server.url("billing_logs"), **cache})
-    finally:
-        server.close()
+        cache = {"USAGE_CACHE": str(Path(name) / "usage.db")}
+        warm({"BILLING_MODE": "attached", "DATABASE_URL": url, **cache})
 
 
 def main() -> None:

@@ -21,12 +21,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import pymysql
-
-from bench.data import DAYS, END, mysql
+from bench.data import DAYS, END
+from bench.mariadb_logs import mariadb
 from billing import create_app
 from config import Settings
-from tests.support.mariadb import MariaDB
 
 #: The day after the last that is asked for.
 LAST = datetime.fromtimestamp(END, UTC) - timedelta(days=1)
@@ -108,29 +106,14 @@ def main() -> None:
             "created_at / 86400",
             arguments.pairs,
         )
-    # What a server of its own would have: the logs fit.
-    server = MariaDB("--innodb-buffer-pool-size=3G")
-    try:
-        server.execute("CREATE DATABASE billing_logs")
-        with closing(
-            pymysql.connect(
-                unix_socket=str(server.socket),
-                user="root",
-                database="billing_logs",
-                ssl_disabled=True,
-            )
-        ) as connection:
-            mysql(connection, arguments.mariadb_rows)
-            cursor = connection.cursor()
+    with mariadb(arguments.mariadb_rows) as (url, connection):
+        cursor = connection.cursor()
 
-            def query(sql: str) -> list[Any]:
-                cursor.execute(sql)
-                return list(cursor.fetchall())
+        def query(sql: str) -> list[Any]:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
 
-            url = server.url("billing_logs")
-            compare("MariaDB", url, query, "created_at DIV 86400", arguments.pairs)
-    finally:
-        server.close()
+        compare("MariaDB", url, query, "created_at DIV 86400", arguments.pairs)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ def redacted(text: str) -> str:
 
 #: The paths that an access line names. Any other may hold a misplaced key or forge a line.
 _KNOWN_PATHS = re.compile(
-    r"(/+v1)?/+(dashboard/+billing(/+[a-z_.-]{1,19}){0,2}|organization/+costs)/*"
+    r"(/+v1)?/+dashboard/+billing(/+[a-z_.-]{1,19}){0,2}/*"
+    r"|/+v1/+organization/+(costs|usage/+completions)/*"
     r"|/+(api/+usage/+token|healthz|readyz|metrics|openapi\.json)/*"
 )
 

@@ -13,7 +13,8 @@ import click
 from billing.cli.common import command
 from billing.cli.output import print_result
 from billing.cli.parameters import NAME, IntegerRange
-from billing.core.log_slices import DAY, oldest_row
+from billing.core.days import DAY
+from billing.core.log_slices import oldest_row
 from billing.core.service import Service, current_service
 from billing.core.usage_cache import UsageCache
 from billing.core.usage_filling import Filling

@@ -1,4 +1,4 @@
-"""Says who a caller is, in the names that people gave, and whose figures it is shown."""
+"""The names of a caller's user and token, and whose figures the caller is shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from billing.database.queries import TokenRow, UserRow
 class CallerNames(NamedTuple):
     """`scope` is `token`, `account`, or `spendable`.
 
-    `token` is None for an access token, and `user` for a key: its holder may be somebody else.
+    `token` is None for an access token. `user` is None for a key: keys are given to other people.
     `last_used_at` (unix seconds, 0 for never) is the token's; None for an access token.
     """
 

@@ -1,4 +1,4 @@
-"""Sums the hours of what was used by day and model, and by token where asked.
+"""Sums hourly usage by day and model, and by token on request.
 
 Quota units throughout, refunds netted.
 """
@@ -28,7 +28,7 @@ class PeriodCosts(NamedTuple):
     pruned_before: int = 0
 
     def by_model(self) -> PeriodCosts:
-        """The same with tokens not told apart."""
+        """The costs by day and model, summed over all tokens."""
         costs = merge(cost._replace(token=None) for cost in self.costs)
         return self._replace(costs=sorted(costs, key=_order))
 
@@ -48,17 +48,7 @@ def daily_costs(
     `read_hours`', which see for what is raised.
     """
     with service.heavy_reads():
-        hours = read_hours(
-            service,
-            user,
-            token,
-            period.start,
-            period.end,
-            span=period.span,
-            by_token=by_token,
-            logs_alone=logs_alone,
-            bounds=period.bounds,
-        )
+        hours = read_hours(service, user, token, period, by_token=by_token, logs_alone=logs_alone)
     days = merge(
         hour if (day := period.start_of(hour.start)) == hour.start else hour._replace(start=day)
         for hour in hours.rows

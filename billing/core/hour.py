@@ -1,4 +1,4 @@
-"""What a row of hours is: who used how much of which model, and in which time."""
+"""Rows of hourly usage: token, model, quota, tokens and requests."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from billing.core.days import HOUR
 class Hour(NamedTuple):
     """What one token used of one model in the UTC hour that begins at `start` (unix seconds).
 
-    `token` is its id, its name where the logs know only that, or None when tokens are not told
-    apart. `quota` is net of `refunded`, and tokens are net too; a refund does not unmake its
+    `token` is its id, its name where the logs have only that, or None in sums over all tokens.
+    `quota` is net of `refunded`, and tokens are net too; a refund does not unmake its
     request. Prompt and completion tokens are None where they are not known.
     """
 
@@ -73,7 +73,7 @@ class Hours(NamedTuple):
 
 
 class HourPeriod(NamedTuple):
-    """From `start` to before `end`, in spans counted from `origin`; tokens told apart or not."""
+    """From `start` to before `end`, in spans counted from `origin`, with or without tokens."""
 
     origin: int
     start: int

@@ -58,8 +58,8 @@ def from_all_logs(
     if last is None or last < period.start:
         return []
     owner = owner_in_logs(database, user, token)
-    asked = min(period.end, last) - max(period.start, oldest.created_at)
-    is_short = asked < _FULL_SCAN_SHARE * (last - oldest.created_at)
+    seconds = min(period.end, last) - max(period.start, oldest.created_at)
+    is_short = seconds < _FULL_SCAN_SHARE * (last - oldest.created_at)
     return _from_logs(database, owner, period, is_short)
 
 

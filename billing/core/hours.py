@@ -1,13 +1,13 @@
 """Reads what was used by hour: from our own sums and logs, or from a gateway's tables.
 
-Everything that is told by time is summed from these rows. Quota units, refunds netted.
+Daily costs and usage by hour are sums of these rows. Quota units, refunds netted.
 """
 
 from __future__ import annotations
 
 from operator import attrgetter
 
-from billing.core.days import HOUR
+from billing.core.days import HOUR, Period
 from billing.core.gateway_hours import from_gateway
 from billing.core.hour import Hour, HourPeriod, Hours
 from billing.core.hour_reads import from_all_logs, from_sums, only_hours_known
@@ -22,27 +22,24 @@ def read_hours(
     service: Service,
     user: UserRow,
     token: TokenRow | None,
-    start: int,
-    end: int,
+    period: Period,
     *,
-    span: int = HOUR,
     by_token: bool = False,
     logs_alone: bool = False,
-    bounds: tuple[int, ...] = (),
 ) -> Hours:
-    """What was used from `start` to before `end`.
+    """The token's use in the period, or that of all the user's tokens when it is None.
 
-    Of the token, or of all the user's when it is None. Each row sums a `span` of seconds, the first
-    of which begins at `start`: fewer rows than hours where days are enough. `logs_alone` leaves out
-    new-api's own sums of the days before its logs, which do not know all that logs do. Rows may
-    also sum what is between two `bounds`, which are multiples of `span` apart. Raises
-    DatabaseUnavailable when it took too long, UnsupportedLogs when the logs are where we cannot
-    read, BadParameter when spans are no whole hours and only hours are known.
+    A row sums the period's span or one of its parts: fewer rows than hours where days are enough.
+    `by_token` keeps a row for each token. `logs_alone` leaves out new-api's own sums of the days
+    before its logs, which have neither tokens of models nor, before July 2026, ids of tokens.
+    Raises DatabaseUnavailable when it took too long, UnsupportedLogs when the logs are where we
+    cannot read, BadParameter when spans are no whole hours and only hours are known.
     """
-    period = HourPeriod(start, max(start, 0), end, span, by_token, bounds)
+    start = period.start
+    hours = HourPeriod(start, max(start, 0), period.end, period.span, by_token, period.bounds)
     if service.attached:
-        return from_gateway(service, user, token, period, logs_alone)
-    return Hours(_from_our_tables(service.database, user, token, period), 0)
+        return from_gateway(service, user, token, hours, logs_alone)
+    return Hours(_from_our_tables(service.database, user, token, hours), 0)
 
 
 def _from_our_tables(

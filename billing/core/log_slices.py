@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from peewee import Field, Node, Select, fn
 
+from billing.core.days import DAY
 from billing.core.hour_queries import logs_query
 from billing.database.columns import PLACEHOLDER, TableColumns
 from billing.database.connection import Database
@@ -20,15 +21,13 @@ from billing.database.usage_rows import Cell, Mark
 #: What times of cells are multiples of: every zone's midnight is one.
 CELL_SECONDS = 900
 
-DAY = 86400
-
 #: Above every id.
 LAST_ID = 2**63 - 1
 
 #: Above every time.
 _LAST_SECOND = 2**62
 
-#: A row that says it was made later than this many seconds after now is nobody's use of today.
+#: Rows whose time is more than so many seconds in the future do not count as recent.
 _FUTURE_SECONDS = DAY
 
 
@@ -45,8 +44,8 @@ def oldest_row(database: Database) -> LogRow | None:
     return LogRow(*map(int, rows[0])) if rows else None
 
 
-def know_tokens(database: Database) -> bool:
-    """Whether the logs have both kinds of tokens."""
+def have_token_counts(database: Database) -> bool:
+    """Whether the logs have prompt and completion tokens."""
     columns = database.table_columns()
     fields = (Log.prompt_tokens, Log.completion_tokens)
     return all(columns.has("logs", field.column_name) for field in fields)
@@ -134,7 +133,7 @@ def _first_use(columns: TableColumns) -> Node:
 
 
 #: What tells a row from that of another table.
-_TOLD_BY: tuple[Field[Any], ...] = (
+_IDENTIFYING_FIELDS: tuple[Field[Any], ...] = (
     Log.created_at,
     Log.type,
     Log.user_id,
@@ -146,20 +145,22 @@ _TOLD_BY: tuple[Field[Any], ...] = (
 )
 
 
-def _told(columns: TableColumns) -> Select:
-    fields = (field for field in _TOLD_BY if columns.has("logs", field.column_name))
+def _identified(columns: TableColumns) -> Select:
+    fields = (field for field in _IDENTIFYING_FIELDS if columns.has("logs", field.column_name))
     return Log.select(Log.id, *fields)
 
 
 def _row(columns: TableColumns) -> Node:
-    return _told(columns).where(Log.id == PLACEHOLDER)
+    return _identified(columns).where(Log.id == PLACEHOLDER)
 
 
 def _newest_use(columns: TableColumns) -> Node:
     """Of the uses up to an id that were made before a time, the one made last."""
     # The sums keep other indexes than that on the time out of it.
     counted = (Log.type + 0).in_((LOG_CONSUME, LOG_REFUND))
-    rows = _told(columns).where(counted, Log.id + 0 <= PLACEHOLDER, Log.created_at < PLACEHOLDER)
+    rows = _identified(columns).where(
+        counted, Log.id + 0 <= PLACEHOLDER, Log.created_at < PLACEHOLDER
+    )
     return rows.order_by(Log.created_at.desc()).limit(1)
 
 

@@ -73,7 +73,7 @@ class LogSource:
         """How long was read since then, by the clock and by this thread's processor time.
 
         Where reads and writes exclude each other, most of the time may be spent waiting for a
-        lock, which keeps nobody from writing; the read itself runs in this thread.
+        lock, which does not block writers; the read itself runs in this thread.
         """
         seconds = time.monotonic() - before
         if self.database.peewee.blocks_writers():

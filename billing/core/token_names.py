@@ -1,4 +1,4 @@
-"""Tells which of a user's tokens used something, by id and name: its key is nobody's business."""
+"""Ids and names of the tokens that usage rows belong to; never their keys."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from peewee import Node
-
+from billing.core.own_tokens import own_tokens
 from billing.core.service import Service
-from billing.database.columns import PLACEHOLDER, TableColumns
-from billing.database.models import GatewayToken
 from billing.database.queries import TokenRow, UserRow
 
 
@@ -57,22 +54,13 @@ class TokenNames:
 
 
 def token_names(service: Service, user: UserRow, token: TokenRow | None) -> TokenNames:
-    """What the caller may know: of its own token, or, by an access token, of all the user's.
+    """The token ids and names that the caller may see. Raises as Database.fetch does.
 
-    A key that is shown its account's figures is told its own part of them: its holder may be
-    somebody else than the account's. Raises as Database.fetch does.
+    An access token sees those of all the user's tokens. A key sees its own alone, in account scope
+    too: keys are given to other people.
     """
     if token is not None and service.token_in_scope(token) is not None:
         return TokenNames({}, TokenName(str(token.id), token.name or ""))
     if token is not None:
         return TokenNames({token.id: token.name or ""}, hides_others=True)
-    # one-api has no index for this: its table of tokens is read whole.
-    with service.heavy_reads():
-        rows = service.database.fetch(_tokens_of_user, user.id, heavy=True)
-    return TokenNames({int(id): str(name or "") for id, name in rows})
-
-
-def _tokens_of_user(columns: TableColumns) -> Node:
-    return GatewayToken.select(GatewayToken.id, GatewayToken.name).where(
-        GatewayToken.user_id == PLACEHOLDER
-    )
+    return TokenNames({each.id: each.name for each in own_tokens(service, user)})

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from billing.core import log_slices
 from billing.core.log_slices import CELL_SECONDS, LAST_ID, LogRow
 from billing.core.log_source import LogSource
-from billing.core.usage_filling import FIRST_WIDTH, Filling, Period
+from billing.core.usage_filling import FIRST_WIDTH, Filling
 from billing.database.connection import Database
 from billing.database.disposable_file import DisposableFileError
 from billing.database.usage_file import UsageFile
@@ -71,7 +71,7 @@ class UsageCache:
         """
         if any(time % CELL_SECONDS for time in (*spans[:4], *spans.bounds)):
             return None
-        if not log_slices.know_tokens(self.database):
+        if not log_slices.have_token_counts(self.database):
             return None
         try:
             return self._read(user_id, spans, oldest, token, by_token)
@@ -109,7 +109,9 @@ class UsageCache:
         known_since = logs_since if is_gap else min(logs_since, fill.known_since)
         return RememberedUsage(cells, known_since, logs_since)
 
-    def filling(self, user_id: int, period: Period, oldest: LogRow | None) -> Filling | None:
+    def filling(
+        self, user_id: int, period: tuple[int, int], oldest: LogRow | None
+    ) -> Filling | None:
         """What is to be read for the period; None while the logs have no closed hour."""
         mark = self._source.current_mark()
         if mark is None:

@@ -9,7 +9,8 @@ import time
 import uuid
 
 from billing.core import log_slices
-from billing.core.log_slices import DAY, LogRow
+from billing.core.days import DAY
+from billing.core.log_slices import LogRow
 from billing.core.log_source import LogSource
 from billing.database.usage_rows import Cell, Fill, Mark
 from billing.errors import DatabaseUnavailable, UsageIncomplete
@@ -42,19 +43,16 @@ _LONGEST_PAUSE = 600
 #: Days after today that a period may ask for.
 _DAYS_AHEAD = 2
 
-#: From a unix second to before another.
-Period = tuple[int, int]
-
 
 class Filling:
-    """Reads what is missing for a period of a user, slice by slice."""
+    """Reads what is missing for a `period` of a user, from a unix second to before another."""
 
     def __init__(
         self,
         source: LogSource,
         width: int,
         user_id: int,
-        period: Period,
+        period: tuple[int, int],
         mark: Mark,
         oldest: LogRow | None,
     ) -> None:
@@ -62,7 +60,7 @@ class Filling:
         self._user_id, self._width, self.mark = user_id, width, mark
         self._owner = f"{os.getpid()} {threading.get_ident()} {uuid.uuid4().hex}"
         self._is_whole = oldest is None or period[0] <= oldest.created_at
-        # Rows of later days count too: how long all is known is told by one time.
+        # Rows of later days count too: one time says since when all is known.
         last_day = max((period[1] - 1) // DAY, mark.time // DAY)
         last_day = min(last_day, int(source.now()) // DAY + _DAYS_AHEAD)
         self._days = (min(period[0] // DAY, last_day), last_day)

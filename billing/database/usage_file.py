@@ -28,7 +28,7 @@ _DAY_BEGINS = 4
 #: No claim lasts longer, in seconds: the largest DATABASE_TIMEOUT and its grace.
 _LONGEST_CLAIM = 120
 
-#: Above it a sum could leave SQLite's 64 bits.
+#: The most that one slice may add to a cell.
 _LARGEST = 2**53
 
 _TABLES = """
@@ -81,7 +81,7 @@ FROM cells WHERE fill = ? AND time >= ? AND time < ? GROUP BY 1, 2
 
 _SUM_SPANS = _SUM_DAY.replace("SELECT", "SELECT (time - ?) / ?,").replace("1, 2", "1, 2, 3")
 
-#: By whether tokens are told apart.
+#: With a row for each token, and with one for all.
 _SUM_DAYS = {True: _SUM_DAY, False: _SUM_DAY.replace("SELECT token", "SELECT NULL")}
 
 
@@ -253,7 +253,9 @@ class UsageFile(DisposableFile):
                 )
 
     def claim(self, owner: str, now: float, until: float) -> bool:
-        """Whether nobody else reads the logs for the file; the claim ends by itself at `until`.
+        """Claim the reading of the logs for one process; False while another has it.
+
+        The claim ends by itself at `until`.
 
         One that would last longer than any may was made while the clock was ahead: it counts for
         nothing.

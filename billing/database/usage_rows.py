@@ -14,7 +14,7 @@ _SHORTEST_DAY = 20 * 3600
 class Cell(NamedTuple):
     """What a token used of a model from the unix second `time` on; quota is net of refunds.
 
-    The token is None where tokens are not told apart.
+    The token is None in sums over all tokens.
     """
 
     time: int
@@ -33,7 +33,7 @@ class Cell(NamedTuple):
 
 
 def of_token(cells: Iterable[Cell], token: int | str | None, by_token: bool) -> list[Cell]:
-    """The cells of a token, or of all; without the token unless tokens are told apart."""
+    """The cells of a token, or of all; without the token unless `by_token`."""
     wanted = (cell for cell in cells if token is None or cell.token == token)
     return [cell if by_token else cell._replace(token=None) for cell in wanted]
 

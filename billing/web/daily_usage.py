@@ -25,7 +25,7 @@ def daily_usage(
 ) -> dict[str, Any]:
     """What the caller may see of the period: one token's costs, or the account's.
 
-    Only an account itself, asked for by its access token, is told by token.
+    Only with an access token is usage broken down by token.
     """
     period = parse_dates(query)
     balance, _ = service.visible_balance(user, token)

@@ -106,7 +106,7 @@ def _pages(rules: PageRules) -> list[dict[str, Any]]:
         _query("limit", "Buckets to a page.", type="integer", minimum=1, maximum=most),
         _query("page", "A `next_page` of the same query.", type="integer"),
         _query("bucket_width", "Days, or UTC hours.", enum=list(rules.widths)),
-        _query("group_by", "What results are told apart by; repeated for both.", enum=groups),
+        _query("group_by", "What results are grouped by; repeated for both.", enum=groups),
         _query(rules.model_filter, "A model's name, repeated for several."),
         _query("api_key_ids", "A token's id, repeated for several" + own),
         _query("user_ids", "A user's id" + own),

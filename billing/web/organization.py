@@ -26,7 +26,7 @@ _costs, _completions = CostPageSchema(), CompletionsPageSchema()
 
 
 class _Group(NamedTuple):
-    """The model and the token whose use is one result; None where they are not told apart."""
+    """What one result is grouped by: a model and a token; None for a group over all of them."""
 
     model: str | None
     token: TokenName | None

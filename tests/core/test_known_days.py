@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.core.test_daily_costs import DAY, START, item, query
+from tests.core.test_daily_costs import log as daily_costs_log
 from tests.support.application import Billing
 from tests.support.gateways import KEY, Gateway
 from tests.support.http_client import bearer
@@ -16,17 +17,7 @@ from tests.support.http_client import bearer
 
 def log(gateway: Gateway, id: int, at: int, quota: int = 5000, **values: object) -> None:
     """A use by the first user's token `default`, `at` seconds after START."""
-    row: dict[str, object] = {
-        "id": id,
-        "user_id": 1,
-        "token_id": 2,
-        "token_name": "default",
-        "created_at": START + at,
-        "type": 2,
-        "model_name": "gpt-4o",
-        "quota": quota,
-    }
-    gateway.insert("logs", **{**row, **values})
+    daily_costs_log(gateway, at, quota, id=id, **values)
 
 
 def ask(gateway: Gateway, path: str = query(0, 4), **env: str) -> Any:

@@ -22,6 +22,7 @@ from billing.database.usage_file import UsageFile
 from billing.database.usage_rows import Spans
 from billing.errors import DatabaseUnavailable, UsageIncomplete
 from config import database_url
+from tests.core.test_daily_costs import log as daily_costs_log
 from tests.support.gateways import KEY, Gateway
 from tests.support.http_client import bearer
 
@@ -42,20 +43,8 @@ Sums = dict[tuple[int, Any, str], tuple[int, ...]]
 
 def log(gateway: Gateway, at: int, quota: int = 100, **values: object) -> int:
     """A use by the first user, made `at` seconds after START and written now; its id."""
-    row: dict[str, object] = {
-        "id": next(ids),
-        "user_id": 1,
-        "token_id": 2,
-        "token_name": "default",
-        "created_at": START + at,
-        "type": 2,
-        "model_name": "gpt-4o",
-        "quota": quota,
-        "prompt_tokens": 7,
-        "completion_tokens": 3,
-        **values,
-    }
-    gateway.insert("logs", **row)
+    row = {"id": next(ids), "prompt_tokens": 7, "completion_tokens": 3, **values}
+    daily_costs_log(gateway, at, quota, **row)
     return int(str(row["id"]))
 
 

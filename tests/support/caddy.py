@@ -2,51 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from tests.support.http_client import ask
-from tests.support.processes import ROOT, environment, free_port, program, wait_for
-from tests.support.secrets import SERVER_LOGS
+from tests.support.processes import environment, program
+from tests.support.proxy import ProxyServer, sample
 
 
-class CaddyServer:
-    """Caddy with its files in `folder`, on the free port `port`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port, self.folder = free_port(), folder
-        self.url = f"http://127.0.0.1:{self.port}"
+class CaddyServer(ProxyServer):
+    """Caddy with its files in `folder`."""
 
     def start(self, config: str, variables: Mapping[str, str]) -> None:
         (self.folder / "Caddyfile").write_text(config)
-        SERVER_LOGS.append(self.folder)
-        with (self.folder / "start.log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [program("caddy"), "run", "--config", f"{self.folder}/Caddyfile"],
-                # It keeps certificates and its last settings in its home.
-                env=environment({**variables, "HOME": str(self.folder)}),
-                stdout=log,
-                stderr=log,
-            )
-        try:
-            wait_for(lambda: self.process.poll() or ask(self.url, "/"), "Caddy")
-            if self.process.poll():
-                raise TimeoutError
-        except TimeoutError:
-            self.close()
-            raise AssertionError(self.log) from None
-
-    @property
-    def log(self) -> str:
-        """All that it logged, of starts, errors and requests."""
-        return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-        self.process.wait(30)
+        # It keeps certificates and its last settings in its home.
+        env = environment({**variables, "HOME": str(self.folder)})
+        self.run([program("caddy"), "run", "--config", f"{self.folder}/Caddyfile"], env)
 
 
 class Caddy(CaddyServer):
@@ -69,13 +40,8 @@ class Caddy(CaddyServer):
         gateway: str = "",
     ) -> None:
         super().__init__(folder)
-        config = (ROOT / "deploy" / "Caddyfile").read_text()
-        for old, new in {
-            "{\n\t#": "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n\t#",
-            **changes,
-        }.items():
-            assert old in config, f"deploy/Caddyfile has no {old!r}"
-            config = config.replace(old, new)
+        local = {"{\n\t#": "{\n\tadmin off\n\tdefault_bind 127.0.0.1\n\t#"}
+        config = sample("Caddyfile", {**local, **changes})
         variables = {
             "SITE": f":{self.port}",
             "LOGS": str(folder),

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from tests.support.http_client import ask
-from tests.support.processes import ROOT, free_port, program, wait_for
-from tests.support.secrets import SERVER_LOGS
+from tests.support.processes import ROOT, program
+from tests.support.proxy import ProxyServer, sample
 
 #: The loopback address that `OuterProxy` connects from: no client's.
 PROXY_ADDRESS = "127.0.0.9"
@@ -26,32 +24,19 @@ def behind(case: str) -> dict[str, str]:
     return {found[1]: f"{switched_on}    set_real_ip_from {PROXY_ADDRESS};\n"}
 
 
-class NginxServer:
-    """nginx with its files in `folder`, on the free port `port`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port, self.folder = free_port(), folder
-        self.url = f"http://127.0.0.1:{self.port}"
+class NginxServer(ProxyServer):
+    """nginx with its files in `folder`."""
 
     def start(self, config: str) -> None:
         (self.folder / "nginx.conf").write_text(config)
-        SERVER_LOGS.append(self.folder)
-        self.process = subprocess.Popen(
+        self.run(
             [
                 program("nginx"),
                 *("-e", f"{self.folder}/error.log"),
                 *("-c", f"{self.folder}/nginx.conf"),
                 *("-g", "daemon off;"),
-            ],
-            stderr=subprocess.DEVNULL,
+            ]
         )
-        try:
-            wait_for(lambda: self.process.poll() or ask(self.url, "/"), "nginx")
-            if self.process.poll():
-                raise TimeoutError
-        except TimeoutError:
-            self.close()
-            raise AssertionError(self.log) from None
 
     #: Its worker processes' user: the tests' folders may be root's alone.
     USER = "user root;" if os.geteuid() == 0 else ""
@@ -60,16 +45,6 @@ class NginxServer:
         """Only root may use the folders that nginx was built with."""
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         return "".join(f"{kind}_temp_path {self.folder}/{kind};\n" for kind in kinds)
-
-    @property
-    def log(self) -> str:
-        """All that it logged, of starts, errors and requests."""
-        return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-        self.process.wait(30)
 
 
 class OuterProxy(NginxServer):
@@ -101,8 +76,7 @@ class Nginx(NginxServer):
         self, folder: Path, upstream: Path, changes: Mapping[str, str], gateway: str = ""
     ) -> None:
         super().__init__(folder)
-        config = (ROOT / "deploy" / "nginx.conf").read_text()
-        for old, new in {
+        local = {
             "user www-data;": self.USER,
             "/run/nginx.pid": f"{folder}/nginx.pid",
             "/var/log/nginx/": f"{folder}/",
@@ -114,8 +88,5 @@ class Nginx(NginxServer):
                 else {"proxy_pass http://gateway;": "return 404;"}
             ),
             "http {": f"http {{\n{self.temporary()}",
-            **changes,
-        }.items():
-            assert old in config, f"deploy/nginx.conf has no {old!r}"
-            config = config.replace(old, new)
-        self.start(config)
+        }
+        self.start(sample("nginx.conf", {**local, **changes}))

@@ -12,6 +12,7 @@ from gunicorn.http import errors
 
 from billing import logs
 from billing.logs import redacted
+from tests.support.application import Billing
 
 
 @pytest.mark.parametrize(
@@ -113,3 +114,24 @@ def test_the_line_for_people_ends_with_the_requests_id(stream: io.StringIO) -> N
     logging.getLogger("billing").error("database_unavailable: away", extra={"request_id": "r-1"})
 
     assert stream.getvalue().endswith(" ERROR database_unavailable: away [r-1]\n")
+
+
+def test_access_lines_name_every_route(sqlite_billing: Billing) -> None:
+    rules = sqlite_billing.make_app(METRICS="true").url_map.iter_rules()
+    paths = {rule.rule.replace("<path:filename>", "panel.js") for rule in rules}
+
+    named = set()
+    for path in paths:
+        record = logging.LogRecord("", logging.INFO, "", 0, "%(U)s", ({"U": path},), None)
+        logs.RedactingFilter().filter(record)
+        named.add(record.getMessage())
+
+    assert named == paths
+    assert len(paths) > 15
+
+
+def test_access_lines_name_no_other_path() -> None:
+    for path in ("/v1/organization/sk-x", "/organization/costs", "/v1/x", "/v1/organization/usage"):
+        record = logging.LogRecord("", logging.INFO, "", 0, "%(U)s", ({"U": path},), None)
+        logs.RedactingFilter().filter(record)
+        assert record.getMessage() == "other"

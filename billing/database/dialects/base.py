@@ -208,7 +208,7 @@ class Dialect(peewee.Database):
         raise NotImplementedError
 
     def blocks_writers(self) -> bool:
-        """Whether nobody can commit while a read of ours runs."""
+        """Whether a read keeps other programs from committing."""
         return False
 
     # SQL.
