@@ -137,8 +137,8 @@ class Panel:
         self.page.get_by_role("radio", name=name, exact=True).check()
 
     def shows(self, selector: str, text: str) -> None:
-        """Wait until the screen says so."""
-        expect(self.page.locator(selector)).to_contain_text(text)
+        """Wait until the screen says so; the page has texts that are not on it."""
+        expect(self.page.locator(selector)).to_contain_text(text, use_inner_text=True)
 
     def facts(self) -> list[str]:
         """Used, limit and expiry, as the screen has them."""

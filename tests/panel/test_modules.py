@@ -190,8 +190,8 @@ def test_a_name_has_one_colour_for_ever(call: Call) -> None:
     """Literal: another release gives no model another colour."""
     names = ["gpt-4o", "claude-sonnet-4", "deepseek-chat", "gemini-2.5-pro", "文心-4.5", ""]
 
-    assert [call("looks", "colourOf", name) for name in names] == COLOURS_OF_NAMES
-    many = [call("looks", "colourOf", f"model-{number}") for number in range(120)]
+    assert [call("chart", "colourOf", name) for name in names] == COLOURS_OF_NAMES
+    many = [call("chart", "colourOf", f"model-{number}") for number in range(120)]
     assert {*range(6)} == set(many)
     assert max(Counter(many).values()) < 40
 

@@ -121,12 +121,13 @@ def test_a_key_goes_nowhere_when_the_script_does_not_run(
 ) -> None:
     screen = panel()
     screen.page.route("**/panel.js", lambda route: route.abort())
-    screen.open().page.evaluate("document.getElementById('page').hidden = false")
+    screen.open()
     sent: list[Request] = []
     screen.page.on("request", lambda request: sent.append(request))
 
     screen.page.fill("#key", site.keys["busy"])
-    # The page's policy says that it stopped the browser's own submission.
+    # With the button that the script enables: the page's policy stops the browser's own submission.
+    screen.page.evaluate("document.querySelector('[type=submit]').disabled = false")
     with screen.page.expect_console_message(lambda message: "form-action" in message.text):
         screen.page.keyboard.press("Enter")
 

@@ -134,7 +134,7 @@ def test_the_waits_double_up_to_an_hour(
     panel: Callable[..., Panel], failures: int, seconds: int, minutes: int
 ) -> None:
     script = """async (args) => {
-        const { waitAfter } = await import("./panel/refresh.js");
+        const { waitAfter } = await import("./panel/load.js");
         return waitAfter(...args);
     }"""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -12,8 +11,12 @@ from tests.support.site import Site
 
 #: Every text by its path, such as "errors.empty.0". A function is called with numbered marks in
 #: place of its arguments, and with an empty string for the last: such texts may have two forms.
+#: The form's own stand in the page.
 FLATTEN = """async () => {
     const modules = { en: "english", zh: "chinese", "zh-TW": "traditional" };
+    const form = (language) => [...document.querySelectorAll(`span[lang=${language}]`)].map(
+        (span, index) => [`.form.${index}`, span.textContent]
+    );
     const flatten = (value, path) => {
         if (typeof value === "string") return [[path, value]];
         if (typeof value !== "function") {
@@ -27,7 +30,7 @@ FLATTEN = """async () => {
     };
     return Promise.all(Object.entries(modules).map(async ([language, module]) => {
         const { texts } = await import(`./panel/${module}.js`);
-        return [language, Object.fromEntries(flatten(texts, ""))];
+        return [language, Object.fromEntries([...form(language), ...flatten(texts, "")])];
     }));
 }"""
 
@@ -88,12 +91,23 @@ def test_no_text_is_empty_or_lacks_an_argument(texts: Texts) -> None:
             assert [mark for mark in MARKS if mark in path] == [m for m in MARKS if m in text]
 
 
-def test_every_text_that_the_page_names_exists(
-    panel: Callable[..., Panel], site: Site, texts: Texts
+#: The languages of each element with a text of its own, which the buttons for languages are not.
+LANGUAGES = """() => {
+    const walker = document.createTreeWalker(document.querySelector("#page"), NodeFilter.SHOW_TEXT);
+    const found = new Map();
+    for (let text; (text = walker.nextNode()); ) {
+        const span = text.parentElement;
+        if (!text.data.trim() || span.closest("#languages, noscript")) continue;
+        found.set(span.parentElement, [...(found.get(span.parentElement) ?? []), span.lang]);
+    }
+    return [...found.values()];
+}"""
+
+
+def test_every_text_of_the_form_is_there_in_each_language(
+    panel: Callable[..., Panel], site: Site
 ) -> None:
-    nodes: Any = panel().open().page.locator("[data-t]")
+    found = panel().open().page.evaluate(LANGUAGES)
 
-    names = {node.get_attribute("data-t") for node in nodes.all()}
-
-    assert len(names) >= 9
-    assert {f".{name}" for name in names} <= set(texts["en"])
+    assert len(found) == 9
+    assert all(languages == ["en", "zh", "zh-TW"] for languages in found)

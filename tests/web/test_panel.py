@@ -51,22 +51,36 @@ def test_the_page_is_at_both_prefixes_with_and_without_the_last_slash(
 
 
 @pytest.mark.parametrize(
-    ("query", "accepted", "texts"),
+    ("query", "accepted", "language", "title", "texts"),
     [
-        ("", "de, zh-CN, en", {"chinese.js"}),
-        ("", "en-GB, zh", {"english.js"}),
-        ("", "fr", {"english.js"}),
-        ("", "zh-Hant-HK", {"chinese.js", "traditional.js"}),
-        ("?lang=zh-TW", "en", {"chinese.js", "traditional.js"}),
-        ("?lang=en", "zh-TW", {"english.js"}),
+        ("", "de, zh-CN, en", "zh", "余额与用量", {"chinese.js"}),
+        ("", "en-GB, zh", "en", "Balance and usage", {"english.js"}),
+        ("", "zh;q=0.5, en", "en", "Balance and usage", {"english.js"}),
+        ("", "fr", "en", "Balance and usage", {"english.js"}),
+        ("", "zh-Hant-HK", "zh-TW", "餘額與用量", {"chinese.js", "traditional.js"}),
+        ("?lang=zh-TW", "en", "zh-TW", "餘額與用量", {"chinese.js", "traditional.js"}),
+        ("?lang=zh", "zh-TW", "zh", "余额与用量", {"chinese.js"}),
+        ("?lang=en", "zh-TW", "en", "Balance and usage", {"english.js"}),
+        ("?lang=fr", "zh-TW", "zh-TW", "餘額與用量", {"chinese.js", "traditional.js"}),
     ],
 )
-def test_the_page_names_the_texts_that_its_browser_will_take(
-    sqlite_billing: Billing, query: str, accepted: str, texts: set[str]
+def test_the_page_is_in_the_language_of_its_address_or_its_browser(
+    sqlite_billing: Billing, query: str, accepted: str, language: str, title: str, texts: set[str]
 ) -> None:
-    answer = get(sqlite_billing.client(), f"{PAGES[0]}{query}", Accept_Language=accepted)
+    client = sqlite_billing.client()
+
+    answer = get(client, f"{PAGES[0]}{query}", Accept_Language=accepted)
+    again = get(
+        client,
+        f"{PAGES[0]}{query}",
+        Accept_Language=accepted,
+        If_None_Match=get(client, f"{PAGES[0]}?lang=zh-HK").headers["ETag"],
+    )
 
     assert "Accept-Language" in answer.headers["Vary"]
+    assert f'<html lang="{language}"' in answer.text
+    assert f"<title>{title}</title>" in answer.text
+    assert again.status_code == (304 if language == "zh-TW" else 200)
     assert {name for name in TEXTS if f"/{name}" in answer.text} == texts
 
 

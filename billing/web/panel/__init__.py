@@ -70,7 +70,7 @@ def _add_security_headers(response: Response) -> Response:
 @panel.get("/")
 def page() -> Response:
     """Cacheable but always revalidated (ETag), so that a new page never loads an old script."""
-    html = render_template("panel.html", texts=_texts(), **_display_unit())
+    html = render_template("panel.html", language=_language(), **_display_unit())
     response = make_response("\n".join(map(str.strip, html.splitlines())))
     response.cache_control.no_cache = True
     response.vary.add("Accept-Language")
@@ -79,15 +79,15 @@ def page() -> Response:
     return response
 
 
-def _texts() -> list[str]:
-    """The modules with the texts that the browser is likely to take; text.js decides."""
+def _language() -> str:
+    """The first that the page speaks of the address's and the browser's languages, or English."""
     for tag in (request.args.get("lang", ""), *request.accept_languages.values()):
         language = tag[:2].lower()
         if language == "zh":
-            return ["chinese", "traditional"] if _TRADITIONAL.search(tag) else ["chinese"]
+            return "zh-TW" if _TRADITIONAL.search(tag) else "zh"
         if language == "en":
             break
-    return ["english"]
+    return "en"
 
 
 def _display_unit() -> dict[str, str]:

@@ -1,16 +1,7 @@
 // The texts of the page in simplified Chinese; traditional.js makes the others of them.
 
 export const texts = {
-  title: "余额与用量",
-  lead: "查看令牌的剩余额度、有效期和用量明细。",
-  key: "API 令牌或系统访问令牌",
-  keyHelp: "只发送给本站，且只放在请求头中。关闭或刷新标签页后即清除，除非勾选“在此标签页中记住”。",
-  user: "用户 ID",
-  userHelp: "使用系统访问令牌时须填写；使用 API 令牌时留空。",
-  show: "查看",
-  remember: "在此标签页中记住",
   languages: "语言",
-  footer: "时间按您所在的时区显示。",
   loading: "加载中…",
   retry: "重试",
   refresh: "刷新",

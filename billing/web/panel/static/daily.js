@@ -2,11 +2,10 @@
 
 import { Failure } from "./api.js";
 import { bar } from "./cards.js";
-import { draw } from "./chart.js";
+import { classOf, COLOURS, draw, looks, REST } from "./chart.js";
 import { bounds, isRange, RANGES } from "./dates.js";
 import { button, byId, choices, el, keepFocus, scrollTable } from "./dom.js";
 import { loadDaily } from "./load.js";
-import { classOf, COLOURS, looks, REST } from "./looks.js";
 import { state, today, writeAddress } from "./state.js";
 import { bars, byModel, METRICS, ranked, total } from "./sums.js";
 import { rankedTable, title } from "./table.js";

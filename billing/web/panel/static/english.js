@@ -1,16 +1,7 @@
 // The texts of the page in English.
 
 export const texts = {
-  title: "Balance and usage",
-  lead: "See the remaining balance, the expiry and the usage of a key.",
-  key: "API key or access token",
-  keyHelp: "Sent only to this site, in a request header. Cleared when you close or reload the tab, unless you tick “Remember in this tab”.",
-  user: "User ID",
-  userHelp: "Required with an access token. Leave it empty for an API key.",
-  show: "Show",
-  remember: "Remember in this tab",
   languages: "Language",
-  footer: "Times are in your time zone.",
   loading: "Loading…",
   retry: "Try again",
   refresh: "Refresh",

@@ -4,44 +4,32 @@
 import { Failure, fetchFigures, fetchGrants } from "./api.js";
 import { failureCard, grantsCard, skeleton } from "./cards.js";
 import { dailyCard, showDaily } from "./daily.js";
-import { button, byId, keepFocus } from "./dom.js";
-import { drawWith, loadDaily, loadRecent } from "./load.js";
+import { byId, keepFocus } from "./dom.js";
+import { drawWith, keepFresh, loadDaily, loadRecent } from "./load.js";
 import { overviewCard, showOverview } from "./overview.js";
 import { parseCaller } from "./pasted.js";
 import { showRecent } from "./recent.js";
-import { keepFresh } from "./refresh.js";
 import { clearState, forgetCaller, rememberCaller, rememberedCaller, state, switchLanguage } from "./state.js";
 import { copySummary } from "./takeaway.js";
-import { LANGUAGES } from "./text.js";
 import { showTokens, tokensCard } from "./tokens.js";
 
 const form = byId("key-form");
+const languages = byId("languages");
 
 /** The failures after which the key is not remembered: the next load would fail in the same way. */
 const REFUSED = ["invalid_api_key", "api_key_disabled", "user_mismatch", "noUser", "user_disabled"];
 
 function render() {
   const { failure, figures, i18n } = state;
-  document.documentElement.lang = i18n.locale;
-  document.title = i18n.t.title;
-  byId("languages").replaceChildren(...Object.entries(LANGUAGES).map(languageButton));
-  byId("languages").ariaLabel = i18n.t.languages;
-  for (const node of document.querySelectorAll("[data-t]")) node.textContent = i18n.t[node.dataset.t];
+  document.documentElement.lang = i18n.language;
+  document.title = document.querySelector("h1").innerText;
+  languages.ariaLabel = i18n.t.languages;
+  for (const each of languages.children) each.ariaPressed = each.lang === i18n.language;
   form.hidden = figures !== null;
   byId("message").replaceChildren(...(failure ? [failureCard(retry)] : []));
   byId("results").replaceChildren(...(figures ? [overviewCard(actions), dailyCard(), tokensCard(), grantsCard()] : []));
   if (figures) showDaily();
   showKey(false);
-  byId("page").hidden = false;
-}
-
-function languageButton([language, [name, lang]]) {
-  const isCurrent = language === state.i18n.language;
-  const onclick = async () => {
-    await switchLanguage(language);
-    keepFocus(render);
-  };
-  return button(`language-${language}`, name, onclick, { class: "quiet", lang, "aria-pressed": `${isCurrent}` });
 }
 
 function setBusy(busy) {
@@ -147,11 +135,19 @@ const actions = { refresh: () => load(), copy: copySummary, other: startOver };
 function showKey(isShown) {
   const eye = byId("eye");
   byId("key").type = isShown ? "text" : "password";
+  eye.hidden = false;
   eye.ariaPressed = isShown;
   eye.ariaLabel = state.i18n.t[isShown ? "hideKey" : "showKey"];
 }
 
 byId("eye").addEventListener("click", () => showKey(byId("key").type === "password"));
+
+for (const each of languages.children) {
+  each.addEventListener("click", async () => {
+    await switchLanguage(each.lang);
+    keepFocus(render);
+  });
+}
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
@@ -166,10 +162,12 @@ form.addEventListener("submit", (event) => {
 
 drawWith({ daily: showDaily, tokens: showTokens, recent: showRecent });
 render();
+languages.disabled = false;
+setBusy(false);
 keepFresh(() => load({ byOne: true }));
 state.caller = rememberedCaller();
 if (state.caller) {
   byId("remember").checked = true;
   byId("user").value = state.caller.user;
   load();
-} else byId("key").focus();
+}

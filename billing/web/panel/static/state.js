@@ -1,7 +1,7 @@
 // What the page knows now; what it keeps in its address, and the caller that sessionStorage remembers.
 
 import { browserZone, dateIn, namedPeriod, periodName } from "./dates.js";
-import { i18nFor, LANGUAGES, preferredLanguage } from "./text.js";
+import { i18nFor } from "./text.js";
 
 const STORAGE_KEY = "billing-panel";
 
@@ -38,7 +38,7 @@ export const state = {
   metric: "cost",
   generation: 0,
   attempt: 0,
-  i18n: await i18nFor(Object.hasOwn(LANGUAGES, address.lang) ? address.lang : preferredLanguage(), unitData),
+  i18n: await i18nFor(document.documentElement.lang, unitData),
 };
 
 /** Today's date in the zone whose days are shown. */

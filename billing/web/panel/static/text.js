@@ -1,11 +1,7 @@
 // The languages of the page, and the formats of amounts, counts, days and times.
 
-/** What each language calls itself, its code in HTML, and the module of its texts: only one is loaded. */
-export const LANGUAGES = {
-  en: ["English", "en", "english"],
-  zh: ["中文", "zh-CN", "chinese"],
-  "zh-TW": ["繁體", "zh-TW", "traditional"],
-};
+/** By their names in the page's HTML, the module with each language's texts: only one is loaded. */
+const MODULES = { en: "english", zh: "chinese", "zh-TW": "traditional" };
 
 /** Seconds in each unit of time, its name, and the seconds from which on it is used. */
 const UNITS = [
@@ -16,22 +12,15 @@ const UNITS = [
 ];
 
 /** The browser's languages, the preferred one first. */
-const accepted = navigator.languages ?? [navigator.language];
+const accepted = navigator.languages;
 
-/** Which of our languages a tag like zh-Hant-HK is; undefined for none. */
-function languageOf(tag) {
-  if (/^zh\b.*\b(tw|hk|mo|hant)\b/i.test(tag)) return "zh-TW";
-  return ["zh", "en"].find((each) => each === tag.slice(0, 2).toLowerCase());
-}
-
-/** The first of the browser's languages that the page speaks, or English. */
-export const preferredLanguage = () => accepted.map(languageOf).find(Boolean) ?? "en";
+/** Which of our languages a tag like zh-Hant-HK is, as billing/web/panel/__init__.py has it. */
+const languageOf = (tag) => (/^zh\b/i.test(tag) ? (/\b(tw|hk|mo|hant)\b/i.test(tag) ? "zh-TW" : "zh") : tag.slice(0, 2).toLowerCase());
 
 /** The texts `t` of a language and its formats. `unitData`: the site's unit and symbol. */
 export async function i18nFor(language, unitData) {
-  const [, tag, module] = LANGUAGES[language];
-  const { texts: t } = await import(`./${module}.js`);
-  const locale = accepted.find((each) => languageOf(each) === language) ?? tag;
+  const { texts: t } = await import(`./${MODULES[language]}.js`);
+  const locale = accepted.find((each) => languageOf(each) === language) ?? language;
   return { t, language, locale, ...amountsFor(locale, unitData, t), ...timesFor(locale) };
 }
 
