@@ -145,3 +145,22 @@ def test_another_range_ends_the_wait_for_the_first(panel: Callable[..., Panel], 
     expect(screen.page.locator(".day")).to_have_count(7)
     days = [query for query in asked(screen) if "group_by" in query]
     assert len(days) == 2
+
+
+def test_another_key_ends_the_wait_for_the_first_ones_days(
+    panel: Callable[..., Panel], site: Site
+) -> None:
+    screen = panel()
+    screen.page.clock.install()
+    body = json.dumps({"error": {"code": "usage_incomplete"}, "progress": 0.4})
+    screen.open().page.route(
+        "**/usage?include=daily_costs*",
+        lambda route: route.fulfill(status=503, headers={"Retry-After": "60"}, body=body),
+    )
+    screen.ask(site.keys["busy"]).shows("#days", "40% done")
+
+    screen.press("Another key")
+    screen.page.clock.run_for(61_000)
+
+    assert len(asked(screen)) == 1
+    assert screen.errors == []

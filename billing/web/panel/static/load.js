@@ -4,7 +4,7 @@
 import { Failure, fetchDailyCosts, requestsInFlight } from "./api.js";
 import { bounds } from "./dates.js";
 import { recentStart } from "./recent.js";
-import { state, today } from "./state.js";
+import { beginRead, state, today } from "./state.js";
 
 const MINUTE = 60000;
 const EVERY = 5 * MINUTE;
@@ -23,12 +23,11 @@ let again;
  * meanwhile; `keep` leaves them there if it fails too.
  */
 export async function loadDaily({ keep = false } = {}) {
-  const startedAs = state.generation;
+  const isNewest = beginRead("daily");
   const request = { ...bounds(state.period, today()), zone: state.zone, group: "api_key_id", token: state.token?.id };
   clearTimeout(again);
-  Object.assign(state, { request, isReading: !keep });
+  state.isReading = !keep;
   if (!keep) draw.daily();
-  const isOver = () => startedAs !== state.generation || state.request !== request;
   let found;
   try {
     found = await fetchDailyCosts(state.caller, state.i18n.locale, request);
@@ -37,7 +36,7 @@ export async function loadDaily({ keep = false } = {}) {
     found = new Failure("defect");
     throw error;
   } finally {
-    if (found && !isOver()) await showDays(found, request, keep);
+    if (found && isNewest()) await showDays(found, request, keep);
   }
 }
 
@@ -51,7 +50,7 @@ async function showDays(found, request, keep) {
   const isFailure = found instanceof Failure;
   // Figures that are there are better than none.
   if (!keep || !isFailure || !state.daily?.days) {
-    state.daily = isFailure ? found : { ...found, first: request.first, last: request.last, readAt: Date.now() };
+    state.daily = isFailure ? found : { ...found, ...request, readAt: Date.now() };
     if (!isFailure) state.tokens = found.tokens;
   } else if (found.kind !== "usage_incomplete") state.daily.stale = found;
   draw.daily();
@@ -60,20 +59,25 @@ async function showDays(found, request, keep) {
 }
 
 async function goOn() {
+  if (!state.figures) return;
+  if (requestsInFlight()) {
+    again = setTimeout(goOn, 1000);
+    return;
+  }
   await loadDaily({ keep: true });
   await loadRecent();
 }
 
 /** Load the days of late, unless those that are shown are such. */
 export async function loadRecent() {
-  const startedAs = state.generation;
+  const isNewest = beginRead("recent");
   const [first, last] = [recentStart(today()), today()];
-  const { daily, request } = state;
+  const { daily } = state;
   // A site that is filling its memory, or has no days, is not asked for more of them.
   if (!daily?.days) return;
-  const isShown = !request.token && request.first <= first && request.last === last;
+  const isShown = !daily.token && daily.first <= first && daily.last === last;
   const found = isShown ? daily : await fetchDailyCosts(state.caller, state.i18n.locale, { first, last, zone: state.zone });
-  if (startedAs !== state.generation || found instanceof Failure) return;
+  if (!isNewest() || found instanceof Failure) return;
   state.recent = found;
   draw.recent();
 }

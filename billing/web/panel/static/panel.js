@@ -9,7 +9,7 @@ import { drawWith, keepFresh, loadDaily, loadRecent } from "./load.js";
 import { overviewCard, showOverview } from "./overview.js";
 import { parseCaller } from "./pasted.js";
 import { showRecent } from "./recent.js";
-import { clearState, forgetCaller, rememberCaller, rememberedCaller, state, switchLanguage } from "./state.js";
+import { beginRead, clearState, forgetCaller, rememberCaller, rememberedCaller, state, switchLanguage } from "./state.js";
 import { copySummary } from "./takeaway.js";
 import { showTokens, tokensCard } from "./tokens.js";
 
@@ -42,7 +42,7 @@ function setBusy(busy) {
  * nothing moves on the screen meanwhile. Returns the Failure if there is one.
  */
 async function load({ byOne = false } = {}) {
-  const startedAs = ++state.attempt;
+  const isNewest = beginRead("figures");
   state.askedAt = performance.now();
   const isFirst = state.figures === null;
   if (!byOne) setBusy(true);
@@ -52,12 +52,12 @@ async function load({ byOne = false } = {}) {
     figures = await fetchFigures(state.caller, state.i18n.locale, byOne);
   } finally {
     // Also after a defect, which is thrown on: the form can be sent again.
-    if (startedAs === state.attempt) {
+    if (isNewest()) {
       setBusy(false);
       if (isFirst) byId("results").replaceChildren();
     }
   }
-  if (startedAs !== state.attempt) return null;
+  if (!isNewest()) return null;
   if (figures instanceof Failure) {
     showFailure(figures);
     return figures;
@@ -65,18 +65,23 @@ async function load({ byOne = false } = {}) {
   Object.assign(state, { figures, readAt: Date.now(), failure: null, stale: null });
   if (isFirst) showFirst();
   else showOverview(actions);
-  const days = async () => {
-    await loadDaily({ keep: !isFirst });
-    await loadRecent();
-  };
-  if (byOne) {
-    await days();
-    await loadGrants();
-  } else {
-    days();
+  const days = loadDaily({ keep: !isFirst });
+  if (!byOne) {
+    days.then(loadRecent);
     loadGrants();
+    return null;
   }
-  return null;
+  await days;
+  // Whoever asked meanwhile has it all read again.
+  for (const read of [loadRecent, loadGrants]) if (isNewest()) await read();
+  return daysFailure();
+}
+
+/** Why the days could not be read; null where they were, or never can be. */
+function daysFailure() {
+  const { daily } = state;
+  const failure = daily instanceof Failure ? daily : daily?.stale;
+  return !failure || failure.kind === "unsupported_logs" ? null : failure;
 }
 
 function showFirst() {
@@ -88,9 +93,9 @@ function showFirst() {
 }
 
 async function loadGrants() {
-  const startedAs = state.generation;
+  const isNewest = beginRead("grants");
   const found = await fetchGrants(state.caller, state.i18n.locale);
-  if (startedAs !== state.generation || found instanceof Failure) return;
+  if (!isNewest() || found instanceof Failure) return;
   const { grants, limits, who } = found;
   // The single grant of a key or an account repeats the balance: it needs no card.
   const isOne = grants.every(({ id }) => /^(token|account)-/.test(id));

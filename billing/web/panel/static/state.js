@@ -11,7 +11,7 @@ export const unitData = document.documentElement.dataset;
 /** What a page without a caller knows. */
 const nothing = () => ({
   ...{ caller: null, figures: null, readAt: 0, askedAt: 0, failure: null, stale: null, retryAt: 0 },
-  ...{ grants: [], limits: null, who: null, recent: null, daily: null, tokens: null, token: null, request: null, isReading: false },
+  ...{ grants: [], limits: null, who: null, recent: null, daily: null, tokens: null, token: null, isReading: false },
 });
 
 /** The range and the language of the page's address, and nothing else of it; never a key. */
@@ -26,9 +26,8 @@ const address = Object.fromEntries(["range", "lang"].flatMap((name) => (query.ha
  * `recent`: the days since the month before.
  * `period`: which days (`range`; `first` and `last` of a range of one's own); `zone`: whose days;
  * `refusedZone`: the browser's, if the site cannot tell its days; `metric`: what is shown of them;
- * `request`: the days that were asked for last, and whether it `isReading` them; `daily`: what they were, or a Failure; null while the
- * first load; `tokens`: an account's tokens in these days; `token`: the one whose days these are.
- * `generation`: counts callers, and `attempt` reads of their figures, so that late responses are dropped.
+ * `isReading`: whether days are asked for; `daily`: the last ones and their request, or a Failure; null
+ * while the first load; `tokens`: an account's tokens in these days; `token`: the one whose days these are.
  */
 export const state = {
   ...nothing(),
@@ -36,17 +35,26 @@ export const state = {
   zone: browserZone(),
   refusedZone: null,
   metric: "cost",
-  generation: 0,
-  attempt: 0,
   i18n: await i18nFor(document.documentElement.lang, unitData),
 };
 
 /** Today's date in the zone whose days are shown. */
 export const today = () => dateIn(state.zone)(Date.now());
 
+/** By their kind, the reads of this caller that have begun last. */
+let newest = {};
+
+/**
+ * Begin a read. The result tells whether it is still the newest of its kind, and its caller the same: else
+ * its response is dropped, for another one is newer.
+ */
+export function beginRead(kind) {
+  const read = (newest[kind] = {});
+  return () => newest[kind] === read;
+}
+
 export function clearState() {
-  state.generation += 1;
-  state.attempt += 1;
+  newest = {};
   Object.assign(state, nothing());
 }
 
