@@ -198,6 +198,30 @@ def test_while_the_first_figures_are_read_the_page_says_so(
     expect(screen.page.locator(".skeleton")).to_have_count(0)
 
 
+#: Whether a skeleton can be seen so many milliseconds after it has appeared: a new one, whose clock stands.
+SEEN_AFTER = """(node, milliseconds) => {
+    const copy = node.cloneNode(true);
+    node.after(copy);
+    const [appearing] = copy.getAnimations();
+    appearing.pause();
+    appearing.currentTime = milliseconds;
+    const { visibility } = getComputedStyle(copy);
+    copy.remove();
+    return visibility === "visible";
+}"""
+
+
+def test_a_short_wait_shows_nothing_of_it(panel: Callable[..., Panel], site: Site) -> None:
+    screen = panel().open()
+    screen.page.route("**/subscription", lambda route: None)
+    screen.ask(site.keys["example"])
+    skeleton = screen.page.locator(".skeleton")
+
+    seen = [skeleton.evaluate(SEEN_AFTER, milliseconds) for milliseconds in (0, 290, 310)]
+
+    assert seen == [False, False, True]
+
+
 def test_a_service_behind_nginx_that_hangs_or_is_down_is_away(
     panel: Callable[..., Panel], behind_nginx: tuple[Nginx, Gunicorn], site: Site
 ) -> None:

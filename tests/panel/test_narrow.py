@@ -13,7 +13,7 @@ from tests.support.application import Billing
 from tests.support.gunicorn import Gunicorn
 from tests.support.site import Site
 
-LONG = "accounts/fireworks/models/deepseek-r1-distill-qwen.2026-11-28"
+LONG = "accounts/fireworks/deepseek_r1_distill_qwen_32b:preview.2026-11"
 
 #: The lines that the text of a node takes, a letter at a time by where it stands.
 LINES = """node => {

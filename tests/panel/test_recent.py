@@ -14,7 +14,7 @@ from tests.support.application import Billing
 from tests.support.gunicorn import Gunicorn
 from tests.support.site import Site
 
-#: Takes uses as days ago and dollars, and options of the token.
+#: Takes uses as days ago and dollars, and options of the token; `grants`: whether these can be read.
 Show = Callable[..., Panel]
 
 
@@ -24,16 +24,19 @@ def show(
 ) -> Show:
     """Shows a key with $70 left after those uses, in dollars."""
 
-    def start(uses: list[tuple[int, float]], *options: str) -> Panel:
+    def start(uses: list[tuple[int, float]], *options: str, grants: bool = True) -> Panel:
         sqlite_billing.user("alice", 5_000_000_000)
         limit = 70 + sum(usd for _, usd in uses)
         key = sqlite_billing.token("alice", *(options or ("--usd", f"{limit:.2f}")))["key"]
         for ago, usd in uses:
             used = ["--model", "m", "--usd", str(usd), "--at", str(TODAY - ago * DAY)]
             sqlite_billing.run("usage", "record", "1", *used)
-        screen = panel(gunicorn(sqlite_billing.env).url).open().ask(key)
+        screen = panel(gunicorn(sqlite_billing.env).url).open()
+        if not grants:
+            screen.page.route("**/credit_grants?*", lambda route: route.fulfill(status=503))
+        screen.ask(key)
         expect(screen.page.locator("#recent dl")).to_be_visible()
-        screen.shows(".ending", "Key “default”")
+        screen.shows(".ending", "Key “default”" if grants else key[-4:])
         return screen
 
     return start
@@ -90,6 +93,12 @@ def test_nothing_is_said_where_it_would_be_a_guess(
     show: Show, uses: list[tuple[int, float]], options: tuple[str, ...]
 ) -> None:
     screen = show(uses, *options)
+
+    assert "at the pace" not in screen.page.locator("#recent").inner_text()
+
+
+def test_no_pace_of_an_unlimited_key_is_said_while_its_account_is_not_known(show: Show) -> None:
+    screen = show([(0, 3), (1, 3), (2, 1)], "--unlimited", grants=False)
 
     assert "at the pace" not in screen.page.locator("#recent").inner_text()
 
