@@ -205,9 +205,7 @@ class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
         """
         try:
             return self.fetch_all(_CHECKPOINT_AGE_SQL)[0][0], ""
-        except peewee.ProgrammingError as error:
-            if not isinstance(getattr(error, "orig", error), errors.InsufficientPrivilege):
-                raise
+        except errors.InsufficientPrivilege:
             return None, (
                 "it is behind and has replayed nothing since it started: only an account with"
                 " GRANT EXECUTE ON FUNCTION pg_control_checkpoint() may ask for its lag"
