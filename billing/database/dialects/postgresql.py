@@ -133,19 +133,17 @@ class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
     def fetch_prepared(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """By a plan that the server keeps for the connection: to plan takes most of a read."""
         self._thread.require_time_for_answer()
-        connection = self.connection()
-        prepare = None if connection.can_prepare else False
-        sql = self.begin_statement(sql)
-        rows: list[tuple[Any, ...]] = connection.execute(
-            sql, parameters, prepare=prepare
-        ).fetchall()
-        return rows
+        prepare = None if self.connection().can_prepare else False
+        return self._execute(self.begin_statement(sql), parameters, prepare)
 
     def _fetch_rows(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        rows: list[tuple[Any, ...]] = (
-            self.connection().execute(sql, parameters, prepare=False).fetchall()
-        )
-        return rows
+        return self._execute(sql, parameters, prepare=False)
+
+    def _execute(
+        self, sql: str, parameters: Sequence[Any], prepare: bool | None
+    ) -> list[tuple[Any, ...]]:
+        """By the driver's connection; `prepare` None is for a statement that came often enough."""
+        return list(self.connection().execute(sql, parameters, prepare=prepare).fetchall())
 
     def begin_statement(self, sql: str) -> str:
         """Our wait is bounded anyway: the server's limit costs a round trip and need not fit."""
