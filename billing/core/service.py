@@ -206,26 +206,27 @@ class Service:
 
     def visible_balance(self, user: UserRow, token: TokenRow | None) -> tuple[Balance, int]:
         """The balance that a caller sees, and when its access ends (unix seconds, 0 for never)."""
+        scope = self.settings.billing_scope
         token_in_scope = self.token_in_scope(token)
         if token_in_scope is None:
             balance = self.account_balance(user)
-        elif self.settings.billing_scope == "spendable":
+        elif scope == "spendable":
             balance = spendable(token_in_scope.balance, self.account_balance(user))
         else:
             balance = token_in_scope.balance
-        if token is None or self.settings.billing_scope == "account":
+        if token is None or scope == "account":
             return balance, 0
         return balance, access_until(token.expired_time or 0)
 
     def token_in_scope(self, token: TokenRow | None) -> TokenRow | None:
         """The token whose own figures the caller sees; None when they are the account's."""
-        if token is None or self.settings.billing_scope == "account":
+        settings = self.settings
+        if token is None or settings.billing_scope == "account":
             return None
-        if not token.balance.unlimited:
+        if not token.unlimited:
             return token
         shows_account = (
-            self.settings.unlimited_tokens == "account"
-            or self.settings.billing_scope == "spendable"
+            settings.unlimited_tokens == "account" or settings.billing_scope == "spendable"
         )
         return None if shows_account else token
 
@@ -235,7 +236,7 @@ class Service:
         Those whose logs name no token leave the counter of an unlimited one alone.
         """
         database = self.log_database
-        if not self.attached or not token.balance.unlimited or database is None:
+        if not self.attached or not token.unlimited or database is None:
             return True
         return database.table_columns().has("logs", "token_id")
 

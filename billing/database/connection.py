@@ -95,12 +95,14 @@ class Database:
     ) -> list[tuple[Any, ...]]:
         """The rows of a query, each PLACEHOLDER replaced by the next value; autocommitted.
 
-        Bounded, repeated and translated as `call` does.
+        Bounded, repeated and translated as `call` does. The plan of a `heavy` read depends on what
+        is asked for.
         """
+        fetch = self.peewee.fetch_all if heavy else self.peewee.fetch_prepared
 
         def read(columns: TableColumns) -> list[tuple[Any, ...]]:
             query = columns.compile(build)
-            return self.peewee.fetch_all(query.sql, *query.bind(values))
+            return fetch(query.sql, *query.bind(values))
 
         return self.call(read, heavy=heavy)
 

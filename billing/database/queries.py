@@ -104,10 +104,14 @@ class TokenRow(NamedTuple):
     user: UserRow | None
 
     @property
+    def unlimited(self) -> bool:
+        """Whether the token has no limit of its own; NULL counts as limited."""
+        return is_true(self.unlimited_quota)
+
+    @property
     def balance(self) -> Balance:
-        """The token's own figures; NULL counts as 0, and as limited."""
-        unlimited = is_true(self.unlimited_quota)
-        return Balance(int(self.remain_quota or 0), int(self.used_quota or 0), unlimited)
+        """The token's own figures; NULL counts as 0."""
+        return Balance(int(self.remain_quota or 0), int(self.used_quota or 0), self.unlimited)
 
     @property
     def allow_list_is_too_long(self) -> bool:

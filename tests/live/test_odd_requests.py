@@ -51,3 +51,9 @@ def test_no_header_moves_a_request_to_another_path(site: Site, line: bytes) -> N
     authorization = f"Authorization: Bearer {site.keys['example']}".encode()
 
     assert [_status(site, line), _status(site, authorization, line)] == [401, 200]
+
+
+def test_headers_that_disagree_on_the_scheme_are_no_bad_request(site: Site) -> None:
+    authorization = f"Authorization: Bearer {site.keys['example']}".encode()
+
+    assert _status(site, authorization, b"X-Forwarded-Proto: https", b"X-Forwarded-Ssl: x") == 200

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Blueprint, Flask
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter
 
@@ -73,6 +74,58 @@ def test_headers_and_status_of_a_response_are_sent() -> None:
 
     assert (answer.status, answer.get_json()) == ("418 I'M A TEAPOT", [1])
     assert answer.headers.getlist("Allow") == ["GET", "HEAD"]
+
+
+def test_a_response_may_be_changed_before_it_is_sent() -> None:
+    app = LeanFlask("test")
+    app.add_url_rule("/", view_func=lambda: JSONResponse([1], headers=[("Allow", "GET")]))
+
+    @app.after_request
+    def change(response: JSONResponse) -> JSONResponse:
+        response.status_code = 202
+        response.headers["Allow"] = "HEAD"
+        return response
+
+    answer = app.test_client().get("/")
+
+    assert (answer.status, answer.headers["Allow"]) == ("202 ACCEPTED", "HEAD")
+    assert (answer.headers["Content-Length"], answer.get_json()) == ("4", [1])
+
+
+def test_nothing_is_registered_that_runs_after_every_request(sqlite_billing: Billing) -> None:
+    assert not sqlite_billing.make_app().after_request_funcs
+
+
+@pytest.mark.parametrize("answers", [None, "everywhere", "here"])
+@pytest.mark.parametrize("kind", [Flask, LeanFlask])
+def test_functions_before_a_request_run_in_flasks_order(
+    kind: type[Flask], answers: str | None
+) -> None:
+    app, outer, inner = kind("test"), Blueprint("outer", "test"), Blueprint("inner", "test")
+    called = []
+
+    def step(name: str) -> Callable[[], str | None]:
+        def run() -> str | None:
+            called.append(name)
+            return name if name == answers else None
+
+        return run
+
+    app.before_request(step("everywhere"))
+    outer.before_request(step("around"))
+    inner.before_request(step("here"))
+    app.add_url_rule("/plain", view_func=lambda: "plain")
+    inner.add_url_rule("/view", view_func=lambda: "view")
+    outer.register_blueprint(inner)
+    app.register_blueprint(outer)
+
+    texts = [app.test_client().get(path).text for path in ("/plain", "/view")]
+
+    if answers == "everywhere":
+        assert (texts, called) == (["everywhere"] * 2, ["everywhere"] * 2)
+    else:
+        assert texts == ["plain", answers or "view"]
+        assert called == ["everywhere", "everywhere", "around", "here"]
 
 
 def test_functions_after_requests_and_at_their_end_are_called() -> None:

@@ -200,6 +200,13 @@ class Dialect(peewee.Database):
             sql = self.begin_statement(sql)
         return self._fetch_rows(sql, parameters)
 
+    def fetch_prepared(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """As `fetch_all`, of a statement whose plan is the same for all parameters.
+
+        The server may keep the plan.
+        """
+        return self.fetch_all(sql, *parameters)
+
     def _fetch_rows(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         return list(self.execute_sql(sql, parameters).fetchall())
 

@@ -35,6 +35,9 @@ _SERVER_SHARE = 0.95
 #: Above this share of its budget a request needs no limit of its own.
 _WHOLE_BUDGET_SHARE = 0.9
 
+#: Above this share the driver waits for all of it.
+_NEARLY_WHOLE_BUDGET_SHARE = 0.99
+
 #: No right to ask for the state of the replication.
 _ACCESS_DENIED = 1227
 
@@ -244,8 +247,14 @@ class MySQL(Dialect, peewee.MySQLDatabase):
         return f"SELECT /*+ MAX_EXECUTION_TIME({int(limit * 1000)}) */ {sql[7:]}"
 
     def _limit_driver(self, seconds: float) -> None:
-        """Let the driver wait so long for each answer; it has no public way to change that."""
-        self.connection()._read_timeout = seconds
+        """Let the driver wait so long for each answer; it has no public way to change that.
+
+        The same for most requests, and for both ways: each change is a system call.
+        """
+        if seconds > _NEARLY_WHOLE_BUDGET_SHARE * self._host_timeout:
+            seconds = self._host_timeout
+        connection = self.connection()
+        connection._read_timeout = connection._write_timeout = seconds
 
     def columns_of(self, tables: Sequence[str]) -> list[tuple[str, str]]:
         known = peewee.Table("columns", schema="information_schema")
@@ -294,7 +303,8 @@ class MySQL(Dialect, peewee.MySQLDatabase):
 
     @staticmethod
     def pack(columns: Sequence[peewee.Node]) -> peewee.Node:
-        return peewee.fn.JSON_ARRAY(*columns)
+        # Without a name its whole text would come back with each row.
+        return peewee.fn.JSON_ARRAY(*columns).alias("row_values")
 
     @staticmethod
     def span_of(time: peewee.Field[Any]) -> peewee.Node:

@@ -24,6 +24,8 @@ class _BoundedConnection(psycopg.Connection[Any]):
     """A connection that never waits past its request: a frozen server would hang it for ever."""
 
     thread: ThreadState
+    #: Whether it leads to one server process, so that a statement prepared there is found again.
+    can_prepare = False
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         left = self.thread.deadline - time.monotonic()
@@ -52,6 +54,15 @@ SELECT name, attname FROM unnest(%s::text[]) AS name
 JOIN pg_attribute ON attrelid = to_regclass(quote_ident(name))
 WHERE attnum > 0 AND NOT attisdropped
 """
+
+
+#: The process that answers; a pooler's own number is another one.
+_SESSION_SQL = "SELECT pg_backend_pid(), current_setting('default_transaction_read_only')"
+
+_NOT_READ_ONLY = (
+    "a pooler before the server has dropped default_transaction_read_only: let it pass `options`,"
+    " or set it for the account (ALTER ROLE … SET default_transaction_read_only = on)"
+)
 
 
 def _server_limit(seconds: float) -> int:
@@ -95,13 +106,44 @@ class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
             # One read takes one processor of the database's machine, whatever its size.
             options="-c default_transaction_read_only=on -c max_parallel_workers_per_gather=0"
             f" -c statement_timeout={_server_limit(thread.answer_timeout)}",
-            prepare_threshold=None,  # poolers between us and the server do not know them
         )
         # JSON arrives as text, as from the other databases.
         for json_type in ("json", "jsonb"):
             connection.adapters.register_loader(json_type, TextLoader)
         connection.thread, thread.statement_limit = thread, thread.answer_timeout
+        try:
+            connection.can_prepare = self._check_session(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
+
+    @staticmethod
+    def _check_session(connection: _BoundedConnection) -> bool:
+        """Whether no pooler is between us and the server process.
+
+        A pooler gives each statement to any process, where statements of others may have the names
+        of ours. It may also drop what we ask for at the start: raises unless writes are refused.
+        """
+        ((process, read_only),) = connection.execute(_SESSION_SQL, prepare=False).fetchall()
+        if read_only != "on":
+            raise psycopg.NotSupportedError(_NOT_READ_ONLY)
+        return bool(process == connection.info.backend_pid)
+
+    def fetch_prepared(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """By a plan that the server keeps for the connection: to plan takes most of a read."""
+        self._thread.require_time_for_answer()
+        prepare = None if self.connection().can_prepare else False
+        return self._execute(self.begin_statement(sql), parameters, prepare)
+
+    def _fetch_rows(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return self._execute(sql, parameters, prepare=False)
+
+    def _execute(
+        self, sql: str, parameters: Sequence[Any], prepare: bool | None
+    ) -> list[tuple[Any, ...]]:
+        """By the driver's connection; `prepare` None is for a statement that came often enough."""
+        return list(self.connection().execute(sql, parameters, prepare=prepare).fetchall())
 
     def begin_statement(self, sql: str) -> str:
         """Our wait is bounded anyway: the server's limit costs a round trip and need not fit."""
@@ -161,9 +203,7 @@ class PostgreSQL(Dialect, peewee.PostgresqlDatabase):
         """
         try:
             return self.fetch_all(_CHECKPOINT_AGE_SQL)[0][0], ""
-        except peewee.ProgrammingError as error:
-            if not isinstance(getattr(error, "orig", error), errors.InsufficientPrivilege):
-                raise
+        except errors.InsufficientPrivilege:
             return None, (
                 "it is behind and has replayed nothing since it started: only an account with"
                 " GRANT EXECUTE ON FUNCTION pg_control_checkpoint() may ask for its lag"

@@ -121,8 +121,8 @@ class SQLite(Dialect, peewee.SqliteDatabase):
             connection = self._open()
         after = file.state()
         if after is not None:
-            if before is None or before[:4] != after[:4]:
-                after = after._replace(changed_at=0)  # equals no later state
+            if before != after:
+                after = after._replace(inode_changed_at=0)  # equals no later state
             elif not after.is_settled():
                 thread.file_settles_at = time.monotonic() + CLOCK_STEP_SECONDS
         thread.file, thread.change_counter = after, change_counter(file.header())
@@ -152,10 +152,19 @@ class SQLite(Dialect, peewee.SqliteDatabase):
         return connection
 
     def fetch_all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        if self._access not in READ_ONLY:
-            return self._fetch_decoded(sql, *parameters)
-        seconds = self._thread.seconds_left()
-        return self._when_unlocked(lambda: self._fetch_decoded(sql, *parameters), seconds)
+        if not self._is_reader:
+            return self._fetch_decoded(sql, parameters)
+        thread = self._thread
+        thread.require_time_for_answer()
+        thread.statement_started_at = time.monotonic()
+        try:
+            return self._fetch_rows(sql, parameters)
+        except (peewee.OperationalError, sqlite3.OperationalError) as error:
+            if not (_is_locked(error) or _is_undecodable(error)):
+                raise
+        return self._when_unlocked(
+            lambda: self._fetch_decoded(sql, parameters), thread.seconds_left()
+        )
 
     def _when_unlocked(self, read: Callable[[], T], seconds: float) -> T:
         """What `read` returns, repeated for so many seconds while another has the file locked."""
@@ -165,27 +174,26 @@ class SQLite(Dialect, peewee.SqliteDatabase):
             try:
                 return read()
             except (peewee.OperationalError, sqlite3.OperationalError) as error:
-                code = getattr(driver_error(error), "sqlite_errorcode", sqlite3.SQLITE_ERROR)
                 waited = time.monotonic() - began
-                if code & 0xFF != sqlite3.SQLITE_BUSY or waited > seconds:
+                if not _is_locked(error) or waited > seconds:
                     raise
             sleep = min(waited * _LOCK_SLEEP_SHARE, _LONGEST_LOCK_SLEEP)
             time.sleep(max(sleep, _SHORTEST_LOCK_SLEEP))
 
-    def _fetch_decoded(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    def _fetch_decoded(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Text that is not UTF-8 is read with U+FFFD in it.
 
         By a second attempt: a decoder of ours would make every read slower.
         """
         try:
-            return super().fetch_all(sql, *parameters)
+            return self._fetch_rows(sql, parameters)
         except (peewee.OperationalError, sqlite3.OperationalError) as error:
-            if not str(error).startswith("Could not decode"):
+            if not _is_undecodable(error):
                 raise
         connection = self.connection()
         connection.text_factory = _decode
         try:
-            return super().fetch_all(sql, *parameters)
+            return self._fetch_rows(sql, parameters)
         finally:
             connection.text_factory = str
 
@@ -237,7 +245,7 @@ class SQLite(Dialect, peewee.SqliteDatabase):
         # A gateway outside WAL mode changes its file with every write, and SQLite notices that by
         # the counter: only what left the counter alone is another file.
         header = self._file.header()
-        if state[:2] != known[:2] or is_wal(header) or state.wal:
+        if state[:2] != known[:2] or is_wal(header) or self._file.side_files():
             return True
         counter = change_counter(header)
         if counter == thread.change_counter:
@@ -337,6 +345,17 @@ class SQLite(Dialect, peewee.SqliteDatabase):
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+
+
+def _is_locked(error: Exception) -> bool:
+    """Whether another holds the file's lock."""
+    code: int = getattr(driver_error(error), "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _is_undecodable(error: Exception) -> bool:
+    """Whether a text is not UTF-8."""
+    return str(error).startswith("Could not decode")
 
 
 def _refusal(text: str) -> sqlite3.OperationalError:

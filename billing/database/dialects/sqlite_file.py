@@ -52,12 +52,12 @@ class FileState(NamedTuple):
     inode: int
     size: int
     changed_at: int
-    #: The inode of `-wal`; 0 for none.
-    wal: int
+    #: Whoever sets the time of a change back changes this one.
+    inode_changed_at: int
 
     def is_settled(self) -> bool:
         """Whether any later change will show."""
-        return abs(time.time() - self.changed_at / 1e9) > CLOCK_STEP_SECONDS
+        return abs(time.time() - self.inode_changed_at / 1e9) > CLOCK_STEP_SECONDS
 
 
 class SQLiteFile:
@@ -77,11 +77,7 @@ class SQLiteFile:
             stat = os.stat(self.path)
         except OSError:
             return None
-        try:
-            wal = os.stat(self._wal_path).st_ino
-        except OSError:
-            wal = 0
-        return FileState(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, wal)
+        return FileState(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
     def header(self) -> bytes:
         """The first bytes of the file that has the path now. Raises OSError."""

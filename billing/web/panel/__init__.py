@@ -32,7 +32,7 @@ class _Panel(Blueprint):
         if response.status_code == 200 and for_readers:
             response.direct_passthrough = False
             response.set_data(for_readers.sub("", response.get_data(as_text=True)))
-        return response
+        return _with_security_headers(response)
 
 
 panel = _Panel(
@@ -60,8 +60,8 @@ _TRADITIONAL = re.compile(r"\b(tw|hk|mo|hant)\b", re.IGNORECASE)
 _SYMBOLS = {"USD": "$", "CNY": "¥", "TOKENS": ""}
 
 
-@panel.after_request
-def _add_security_headers(response: Response) -> Response:
+def _with_security_headers(response: Response) -> Response:
+    # Not by `after_request`, for which Flask would look at every request of the service.
     response.headers.update(_SECURITY_HEADERS)
     request.environ[CACHEABLE] = True
     return response
@@ -76,7 +76,7 @@ def page() -> Response:
     response.vary.add("Accept-Language")
     response.add_etag()
     response.make_conditional(request)
-    return response
+    return _with_security_headers(response)
 
 
 def _language() -> str:
