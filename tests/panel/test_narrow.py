@@ -92,7 +92,8 @@ def test_names_break_where_words_end(rich: Callable[..., Panel]) -> None:
     lines = screen.page.locator("#days tbody th").first.evaluate(LINES)
 
     assert "".join(lines) == LONG
-    assert len(lines) > 1
+    # Wherever it may: the column is as narrow as the longest word wants it.
+    assert max(map(len, lines)) < 20
     assert all(line[-1] in "/-._:" for line in lines[:-1])
 
 

@@ -14,7 +14,7 @@ from tests.support.application import Billing
 from tests.support.gunicorn import Gunicorn
 from tests.support.site import Site
 
-#: Takes uses as days ago and dollars, and options of the token; `grants`: whether these can be read.
+#: Takes uses as days ago and dollars, and options of the token; `grants`: whether they can be read.
 Show = Callable[..., Panel]
 
 
