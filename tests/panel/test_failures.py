@@ -198,7 +198,7 @@ def test_while_the_first_figures_are_read_the_page_says_so(
     expect(screen.page.locator(".skeleton")).to_have_count(0)
 
 
-#: Whether a skeleton can be seen so many milliseconds after it is there: a copy, whose clock stands.
+#: Whether a skeleton can be seen so many milliseconds after it came: a copy, whose clock stands.
 SEEN_AFTER = """(node, milliseconds) => {
     const copy = node.cloneNode(true);
     node.after(copy);

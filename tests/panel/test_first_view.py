@@ -69,7 +69,6 @@ def test_the_form_is_there_in_the_visitors_language_before_any_script(
 
     expect(screen.page.locator("[type=submit]")).to_be_disabled()
     expect(screen.page.get_by_role("button", name="English")).to_be_disabled()
-    expect(screen.page.locator("#key")).to_be_focused()
     screen.save(f"form-before-scripts-{locale}")
     screen.assert_accessible()
 
@@ -104,6 +103,18 @@ def test_the_form_stays_as_it_is_when_the_scripts_come(
     expect(screen.page.locator("#user")).to_be_focused()
     screen.page.press("#user", "Enter")
     screen.shows(".figure", "$75.00")
+
+
+def test_the_key_has_the_focus_unless_somebody_is_in_another_field(
+    waiting: Callable[..., Panel], held: list[Route], site: Site
+) -> None:
+    screen = waiting()
+    shows_form(screen, "en-GB")
+
+    for route in held:
+        route.continue_()
+
+    expect(screen.page.locator("#key")).to_be_focused()
 
 
 def test_nothing_is_submitted_before_the_scripts_are_there(

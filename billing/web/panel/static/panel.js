@@ -175,4 +175,5 @@ if (state.caller) {
   byId("remember").checked = true;
   byId("user").value = state.caller.user;
   load();
-}
+  // Not `autofocus`, which holds the first view up; nor away from a field that somebody is in by now.
+} else if (document.activeElement === document.body) byId("key").focus();

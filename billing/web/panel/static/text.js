@@ -11,16 +11,13 @@ const UNITS = [
   [60, "minute", 0],
 ];
 
-/** The browser's languages, the preferred one first. */
-const accepted = navigator.languages;
-
 /** Which of our languages a tag like zh-Hant-HK is, as billing/web/panel/__init__.py has it. */
 const languageOf = (tag) => (/^zh\b/i.test(tag) ? (/\b(tw|hk|mo|hant)\b/i.test(tag) ? "zh-TW" : "zh") : tag.slice(0, 2).toLowerCase());
 
 /** The texts `t` of a language and its formats. `unitData`: the site's unit and symbol. */
 export async function i18nFor(language, unitData) {
   const { texts: t } = await import(`./${MODULES[language]}.js`);
-  const locale = accepted.find((each) => languageOf(each) === language) ?? language;
+  const locale = navigator.languages.find((each) => languageOf(each) === language) ?? language;
   return { t, language, locale, ...amountsFor(locale, unitData, t), ...timesFor(locale) };
 }
 
