@@ -37,7 +37,7 @@ audit: .venv/dev ## known vulnerabilities of the locked dependencies
 release-check: .venv/dev ## what must hold before a release is tagged: tree, versions, changelog, locks
 	@.venv/bin/python soak/release_check.py $(LOCK)
 
-bench: .venv/dev wrk ## what a request costs beside a bare Flask route, in about 3 minutes
+bench: .venv/dev wrk ## what a request costs beside a bare Flask route, in about 9 minutes
 	@.venv/bin/python bench/run.py
 
 bench-data: .venv/dev .bench/logs.db ## what daily costs take over millions of log rows; makes 4 GB of them first

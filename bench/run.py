@@ -103,6 +103,9 @@ class Stage:
         flask = target("Flask, sync", self._serve(SYNC, "bench.apps:flask"))
         yield flask, target("bare WSGI, sync", self._serve(SYNC, "bench.apps:bare"))
         yield flask, target("Flask, sync, access log", self._serve(LOGGING, "bench.apps:flask"))
+        default = target("Flask, 8 threads", self._serve(SYNC, "bench.apps:flask", WEB_THREADS="8"))
+        ours = self._ours(SYNC, "SQLite", WEB_THREADS="8")
+        yield default, target("subscription, SQLite, 8 threads each", ours)
         for database in self._urls:
             ours = self._ours(SYNC, database)
             yield flask, target(f"subscription, {database}, sync", ours)

@@ -15,11 +15,12 @@ from billing.web.middleware import CACHEABLE
 log = logging.getLogger("billing")
 
 #: Lines that are comments, empty lines, and the blanks that lines begin with; in styles, blanks
-#: beside punctuation too. No text of the files' that goes over several lines has any of them.
+#: beside punctuation and a rule's last semicolon too. No text of the files' that goes over several
+#: lines has any of them.
 _LINES = r"^[ \t]*(?://[^\n]*|/\*[\s\S]*?\*/)?[ \t]*\n|^[ \t]+"
 _FOR_READERS = {
     ".js": re.compile(_LINES, re.MULTILINE),
-    ".css": re.compile(_LINES + "|(?<=[:;,{}]) | (?=[{}])", re.MULTILINE),
+    ".css": re.compile(_LINES + "|(?<=[:;,{}]) |;? (?=[{}])", re.MULTILINE),
 }
 
 
