@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -39,9 +40,9 @@ def bare(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
 
 
 def asks() -> Flask:
-    """The same route, which asks the server at DATABASE_URL for a constant before it answers.
+    """The same route, which asks the server at DATABASE_URL by BENCH_SQL before it answers.
 
-    What no service that reads a row there can be faster than: the driver and the way alone.
+    No service that reads it there can be faster: the driver, the way and the server alone.
     """
     app = Flask(__name__, static_folder=None)
     url, thread = Settings.from_env().database_url, threading.local()
@@ -52,7 +53,7 @@ def asks() -> Flask:
         if not hasattr(thread, "connection"):
             thread.connection = _connect(url)
         with thread.connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
+            cursor.execute(os.environ["BENCH_SQL"])
             cursor.fetchall()
         return jsonify(BODY)
 

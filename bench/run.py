@@ -24,8 +24,12 @@ import psycopg
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.fill import fill, fill_gateway
+from bench.fill import PREFIX, fill, fill_gateway
 from bench.servers import GRANIAN, GTHREAD, SYNC, Run, Server, Target, run, started
+from billing.core.credentials import digest
+from billing.database.connection import Database
+from billing.database.queries import TABLES, token_by_key
+from config import Settings
 from tests.support.gateways import Gateway
 from tests.support.mariadb import MariaDB
 from tests.support.mysql import MySQL
@@ -80,6 +84,15 @@ class Stage:
         more = {**self._environment(database), **env}
         return self._serve(command, "wsgi:app", workers, **more)
 
+    def _token_sql(self, database: str) -> str:
+        """The service's own read of one token and its user."""
+        settings = Settings.from_env(self._environment(database))
+        with closing(Database(settings.database_url, 10, tables=TABLES)) as opened:
+            opened.start_time_budget()
+            sql: str = opened.call(lambda columns: columns.compile(token_by_key)).sql
+        key = f"{PREFIX}1"
+        return sql.replace("%s", f"'{key if database == 'PostgreSQL' else digest(key)}'")
+
     def _proxied(self, server: Server) -> Server:
         """nginx as deploy/nginx.conf has it, its rate limit and its access log aside."""
         folder = Path(tempfile.mkdtemp(dir=self._folder))
@@ -116,8 +129,10 @@ class Stage:
             if database == "SQLite":
                 yield flask, target("unknown token (401), SQLite, sync", ours, known=False)
             else:
-                asks = self._serve(SYNC, "bench.apps:asks()", 2, **self._environment(database))
-                yield flask, target(f"Flask that asks for a 1, {database}", asks)
+                for what, sql in (("a 1", "SELECT 1"), ("a token", self._token_sql(database))):
+                    env = {**self._environment(database), "BENCH_SQL": sql}
+                    asks = self._serve(SYNC, "bench.apps:asks()", 2, **env)
+                    yield flask, target(f"Flask that asks for {what}, {database}", asks)
             if database in ("MariaDB", "MySQL"):
                 url = self._urls[database].replace("?driver=pymysql", "")
                 ours = self._ours(SYNC, database, DATABASE_URL=url)
