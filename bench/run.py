@@ -134,9 +134,11 @@ class Stage:
                     asks = self._serve(SYNC, "bench.apps:asks()", 2, **env)
                     yield flask, target(f"Flask that asks for {what}, {database}", asks)
             if database in ("MariaDB", "MySQL"):
-                url = self._urls[database].replace("?driver=pymysql", "")
-                ours = self._ours(SYNC, database, DATABASE_URL=url)
+                by_c = {"DATABASE_URL": self._urls[database].replace("?driver=pymysql", "")}
+                ours = self._ours(SYNC, database, 2, **by_c)
                 yield flask, target(f"subscription, {database}, mysqlclient", ours)
+                asks = self._serve(SYNC, "bench.apps:asks()", 2, **{**env, **by_c})
+                yield flask, target(f"Flask that asks for a token, {database}, mysqlclient", asks)
         threaded = target("Flask, gthread", self._serve(GTHREAD, "bench.apps:flask"))
         for database in ("SQLite", "MariaDB"):
             ours = self._ours(GTHREAD, database)

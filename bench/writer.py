@@ -20,11 +20,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import pymysql
-
-from bench.data import mysql, sqlite
+from bench.data import sqlite
+from bench.mariadb_logs import mariadb
 from bench.servers import CONNECTIONS, KEYS, SYNC, Server, started
-from tests.support.mariadb import MariaDB
 from tests.support.processes import program
 
 PATH = "/v1/dashboard/billing/subscription"
@@ -93,28 +91,15 @@ def main() -> None:
                 connection.execute("COMMIT")
 
             compare("SQLite", f"sqlite:///{file}", commit, folder)
-        server = MariaDB()
-        try:
-            server.execute("CREATE DATABASE billing_writer")
-            with closing(
-                pymysql.connect(
-                    unix_socket=str(server.socket),
-                    user="root",
-                    database="billing_writer",
-                    ssl_disabled=True,
-                )
-            ) as remote:
-                mysql(remote, 50_000)
+        with mariadb(50_000) as (url, remote):
 
-                def commit_there() -> None:
-                    with remote.cursor() as cursor:
-                        cursor.execute(TAKE)
-                        cursor.execute(LOG)
-                    remote.commit()
+            def commit_there() -> None:
+                with remote.cursor() as cursor:
+                    cursor.execute(TAKE)
+                    cursor.execute(LOG)
+                remote.commit()
 
-                compare("MariaDB", server.url("billing_writer"), commit_there, folder)
-        finally:
-            server.close()
+            compare("MariaDB", url, commit_there, folder)
 
 
 if __name__ == "__main__":

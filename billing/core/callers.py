@@ -1,4 +1,4 @@
-"""The names of a caller's user and token, and whose figures the caller is shown."""
+"""The names of a caller's user and token, and the scope of its figures."""
 
 from __future__ import annotations
 

@@ -95,8 +95,8 @@ class Database:
     ) -> list[tuple[Any, ...]]:
         """The rows of a query, each PLACEHOLDER replaced by the next value; autocommitted.
 
-        Bounded, repeated and translated as `call` does. The plan of a `heavy` read depends on what
-        is asked for.
+        Bounded, repeated and translated as `call` does. The best plan of a `heavy` read depends on
+        its values.
         """
         fetch = self.peewee.fetch_all if heavy else self.peewee.fetch_prepared
 

@@ -41,19 +41,17 @@ class DisabledSessions(SessionInterface):
 
 
 class _BodilessRequest(Request):
-    """No body is read, so that no uploaded file needs to be closed, nor looked for."""
+    """A request whose body nobody reads: there is no uploaded file to close."""
 
     def close(self) -> None:
         pass
 
 
 class _FixedAdapter(MapAdapter):
-    """Of a path without variable parts, whose rule is known: it is not looked for.
-
-    Nor is what answers: the functions before the request, and then the view.
-    """
+    """Of a path without variable parts, whose rule is known: it is not looked for."""
 
     rule: Rule
+    #: The functions before the request, and then the view.
     steps: tuple[Callable[[], Any], ...]
 
     def match(self, *args: Any, **kwargs: Any) -> Any:
@@ -122,6 +120,7 @@ class LeanFlask(Flask):
         return self.process_response(response) if self.after_request_funcs else response
 
     def _answer(self) -> Any:
+        """What the functions before the request or the view answer."""
         adapter = request_ctx.url_adapter
         if not isinstance(adapter, _FixedAdapter):
             answer = self.preprocess_request()

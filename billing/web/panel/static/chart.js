@@ -1,5 +1,5 @@
-// A chart of stacked bars in SVG: one reads it by pointer, touch or keyboard. And how a model is told from
-// others, in the chart and beside it: a colour that its name alone decides, and a texture.
+// A chart of stacked bars in SVG, read by pointer, touch or keyboard; and the colour and texture of each model,
+// in the chart and beside it.
 
 const GAP = 8;
 const MAX_BAR = 44;

@@ -1,5 +1,5 @@
-// Loads days into the state, and has them drawn. Refreshes a tab that is left open: every 5 minutes while
-// somebody can see it, later after errors.
+// Loads days into the state, and has them drawn. Refreshes an open tab: every 5 minutes while it is visible,
+// later after errors.
 
 import { Failure, fetchDailyCosts, requestsInFlight } from "./api.js";
 import { bounds } from "./dates.js";
@@ -82,7 +82,7 @@ export async function loadRecent() {
   draw.recent();
 }
 
-/** How long to wait after so many failures in a row, the last of which asked for `seconds`. */
+/** Milliseconds until the next refresh after that many failures in a row; `seconds`: the last one's Retry-After. */
 export const waitAfter = (failures, seconds = 0) => Math.max(Math.min(EVERY * 2 ** failures, MOST), seconds * 1000);
 
 /** `read()` reads everything again, one request after the other; it returns a Failure if that failed. */

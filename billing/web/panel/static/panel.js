@@ -72,7 +72,7 @@ async function load({ byOne = false } = {}) {
     return null;
   }
   await days;
-  // Whoever asked meanwhile has it all read again.
+  // A load that began meanwhile reads these too.
   for (const read of [loadRecent, loadGrants]) if (isNewest()) await read();
   return daysFailure();
 }
@@ -175,5 +175,5 @@ if (state.caller) {
   byId("remember").checked = true;
   byId("user").value = state.caller.user;
   load();
-  // Not `autofocus`, which holds the first view up; nor away from a field that somebody is in by now.
+  // Not by `autofocus`, which delays the first view; and only while no other field has the focus.
 } else if (document.activeElement === document.body) byId("key").focus();

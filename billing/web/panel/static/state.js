@@ -26,7 +26,7 @@ const address = Object.fromEntries(["range", "lang"].flatMap((name) => (query.ha
  * `recent`: the days since the month before.
  * `period`: which days (`range`; `first` and `last` of a range of one's own); `zone`: whose days;
  * `refusedZone`: the browser's, if the site cannot tell its days; `metric`: what is shown of them;
- * `isReading`: whether days are asked for; `daily`: the last ones and their request, or a Failure; null
+ * `isReading`: whether days are being loaded; `daily`: the last ones and their request, or a Failure; null
  * while the first load; `tokens`: an account's tokens in these days; `token`: the one whose days these are.
  */
 export const state = {
