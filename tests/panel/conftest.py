@@ -21,9 +21,18 @@ SCREENSHOTS = ROOT / "tests" / "screenshots"
 
 PAGE = "/dashboard/billing/"
 
+#: Matches once the page's modules have run.
+READY = "#languages:enabled"
+
 #: Milliseconds to wait for the screen on a machine that is busy with other things.
 PATIENCE = 20_000
 expect.set_options(timeout=PATIENCE)
+
+#: Whether the page waits for no answer, and has drawn those that it got.
+IDLE = """async () => {
+    const { requestsInFlight } = await import("./panel/api.js");
+    return !requestsInFlight() && !document.querySelector("[aria-busy=true]");
+}"""
 
 DAY = 86400
 TODAY = int(time.time()) // DAY * DAY
@@ -118,7 +127,14 @@ class Panel:
         self.console.append(message.text)
 
     def open(self, path: str = PAGE) -> Panel:
+        """Load the page, and wait until its modules are there."""
         self.page.goto(path)
+        self.page.wait_for_selector(READY)
+        return self
+
+    def reload(self) -> Panel:
+        self.page.reload()
+        self.page.wait_for_selector(READY)
         return self
 
     def ask(self, key: str, user_id: object = "") -> Panel:
@@ -139,6 +155,10 @@ class Panel:
     def shows(self, selector: str, text: str) -> None:
         """Wait until the screen says so; the page has texts that are not on it."""
         expect(self.page.locator(selector)).to_contain_text(text, use_inner_text=True)
+
+    def wait_until_loaded(self) -> None:
+        """Wait until nothing is being loaded: what comes last moves what is below it."""
+        self.page.wait_for_function(IDLE)
 
     def facts(self) -> list[str]:
         """Used, limit and expiry, as the screen has them."""

@@ -32,7 +32,7 @@ def test_range_and_language_outlive_a_reload(panel: Callable[..., Panel], site: 
     screen.press("繁體")
     screen.shows("h1", "餘額與用量")
     assert screen.page.url.endswith(f"{PAGE}?range=7d&lang=zh-TW")
-    screen.page.reload()
+    screen.reload()
 
     screen.shows("h1", "餘額與用量")
     days(screen, 7)

@@ -53,6 +53,7 @@ def test_days_are_the_browsers_own(
     screen.shows("#zone", words)
     screen.shows(".reading strong", "$1.75")
     screen.page.locator("summary").click()
+    screen.page.wait_for_selector("details tbody td")
     costs = screen.page.locator("details tbody td:nth-of-type(1)").all_inner_texts()
     assert (costs[-1], costs[-2]) == (today, first_day)
 

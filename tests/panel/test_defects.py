@@ -37,6 +37,7 @@ def test_a_defect_while_the_days_load_reaches_the_console(
 ) -> None:
     screen = panel().open().ask(site.keys["busy"])
     screen.page.wait_for_selector("#chart svg")
+    screen.wait_until_loaded()
     break_function(screen, function)
 
     screen.pick("7 days")

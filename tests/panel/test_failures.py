@@ -198,6 +198,44 @@ def test_while_the_first_figures_are_read_the_page_says_so(
     expect(screen.page.locator(".skeleton")).to_have_count(0)
 
 
+#: The filter of an element so many milliseconds after its animation began, whose clock stands.
+FILTER_AFTER = """(node, milliseconds) => {
+    const [animation] = node.getAnimations();
+    animation.pause();
+    animation.currentTime = milliseconds;
+    return getComputedStyle(node).filter;
+}"""
+
+
+def test_what_is_being_read_again_can_be_read(panel: Callable[..., Panel], site: Site) -> None:
+    held: list[Route] = []
+    screen = panel().open().ask(site.keys["busy"])
+    screen.shows("#recent", "Today")
+    screen.wait_until_loaded()
+    screen.page.route("**/billing/*", lambda route: held.append(route))
+
+    screen.pick("7 days")
+    screen.press("Refresh")
+
+    expect(screen.page.locator("main[aria-busy=true] #days[aria-busy=true]")).to_be_visible()
+    look = [screen.page.locator("#days").evaluate(FILTER_AFTER, at) for at in (290, 310)]
+    assert look == ["grayscale(0)", "grayscale(1)"]
+    screen.save("reading-again")
+    screen.assert_accessible()
+
+
+def test_while_the_first_days_are_read_the_page_says_so(
+    panel: Callable[..., Panel], site: Site
+) -> None:
+    screen = panel().open()
+    screen.page.route("**/usage?*", lambda route: None)
+
+    screen.ask(site.keys["example"])
+
+    expect(screen.page.locator("#days .skeleton [role=status]")).to_be_visible()
+    screen.assert_accessible()
+
+
 #: Whether a skeleton can be seen so many milliseconds after it came: a copy, whose clock stands.
 SEEN_AFTER = """(node, milliseconds) => {
     const copy = node.cloneNode(true);

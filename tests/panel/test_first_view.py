@@ -73,6 +73,32 @@ def test_the_form_is_there_in_the_visitors_language_before_any_script(
     screen.assert_accessible()
 
 
+def test_the_modules_wait_until_the_form_is_painted(panel: Callable[..., Panel]) -> None:
+    screen = panel()
+    screen.page.add_init_script("requestAnimationFrame = (paint) => (globalThis.paint = paint)")
+
+    screen.page.goto(PAGE)
+
+    shows_form(screen, "en-GB")
+    assert [request.url for request in screen.requests if request.url.endswith(".js")] == []
+    screen.page.evaluate("paint()")
+    expect(screen.page.locator("[type=submit]")).to_be_enabled()
+
+
+def test_a_page_in_the_background_loads_its_modules_all_the_same(
+    panel: Callable[..., Panel],
+) -> None:
+    screen = panel()
+    screen.page.add_init_script(
+        "Object.defineProperty(document, 'hidden', { value: true });"
+        "requestAnimationFrame = () => {};"
+    )
+
+    screen.open()
+
+    expect(screen.page.locator("[type=submit]")).to_be_enabled()
+
+
 def test_the_language_of_the_address_comes_before_the_browsers(
     waiting: Callable[..., Panel], site: Site
 ) -> None:
@@ -147,7 +173,8 @@ def test_nothing_is_submitted_before_the_scripts_are_there(
 def test_a_browser_without_scripts_is_told_what_is_missing(
     panel: Callable[..., Panel], site: Site, locale: str, words: str
 ) -> None:
-    screen = panel(locale=locale, java_script_enabled=False).open()
+    screen = panel(locale=locale, java_script_enabled=False)
+    screen.page.goto(PAGE)
 
     expect(screen.page.locator("#page")).to_have_text(
         f"{FORMS[locale][0]}\n{words}", use_inner_text=True

@@ -75,6 +75,7 @@ def many(
         screen = panel(server.url, **options).open(PAGE + search)
         screen.ask(user["access_token"], user["id"])
         screen.page.wait_for_selector("#tokens table")
+        screen.wait_until_loaded()
         return screen
 
     return start

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Request, expect
 
-from tests.panel.conftest import PAGE, Panel
+from tests.panel.conftest import PAGE, READY, Panel
 from tests.support.processes import ROOT
 from tests.support.site import Site
 
@@ -68,7 +68,7 @@ def test_nothing_is_asked_of_anyone_else(panel: Callable[..., Panel], site: Site
     assert {url for url in asked if not url.startswith("blob:")} == {
         base + path
         for path in (
-            *("", "panel/panel.css", *(f"panel/{name}" for name in MODULES)),
+            *("", *(f"panel/{name}" for name in MODULES)),
             *("subscription", "usage", "credit_grants"),
         )
     } | ({base + "panel/icon.svg"} & asked)
@@ -80,7 +80,7 @@ def test_a_key_is_forgotten_with_a_reload(panel: Callable[..., Panel], site: Sit
     screen = panel().open().ask(site.keys["busy"])
     screen.shows(".figure", "$")
 
-    screen.page.reload()
+    screen.reload()
 
     expect(screen.page.locator("#key")).to_have_value("")
     assert screen.page.locator("#results").inner_text() == ""
@@ -93,10 +93,11 @@ def test_a_key_is_remembered_in_its_tab_if_its_owner_says_so(
     screen.page.check("#remember")
     screen.ask(site.keys["example"]).shows(".figure", "$75.00")
 
-    screen.page.reload()
+    screen.reload()
     screen.shows(".figure", "$75.00")
     other = screen.context.new_page()
     other.goto(PAGE)
+    other.wait_for_selector(READY)
     screen.press("Another key")
 
     expect(screen.page.locator("#key")).to_be_focused()
@@ -121,7 +122,8 @@ def test_a_key_goes_nowhere_when_the_script_does_not_run(
 ) -> None:
     screen = panel()
     screen.page.route("**/panel.js", lambda route: route.abort())
-    screen.open()
+    with screen.page.expect_event("requestfailed"):
+        screen.page.goto(PAGE)
     sent: list[Request] = []
     screen.page.on("request", lambda request: sent.append(request))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from pathlib import Path
 
@@ -24,8 +26,15 @@ PAGES = [
 TEXTS = {"chinese.js", "english.js", "traditional.js"}
 #: Every file in the static folder: the page must name each other one exactly once.
 FILES = sorted(path.name for path in (ROOT / "billing/web/panel/static").iterdir())
+#: The files whose text is in the page itself.
+INLINE = {"panel.css": "style", "start.js": "script"}
+SOURCES = {
+    path.name: path
+    for folder in ("inline", "static", "templates")
+    for path in sorted((ROOT / "billing/web/panel" / folder).iterdir())
+}
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "default-src 'none'; script-src 'self' {script}; style-src {style}; img-src 'self'; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
@@ -34,6 +43,16 @@ POLICY = (
 def get(client: FlaskClient, path: str, **headers: str) -> TestResponse:
     """The answer, its file closed."""
     return client.get(path, headers=headers, buffered=True)
+
+
+def inline(page: str, tag: str) -> str:
+    """The text of the only style or the only inline script of the page."""
+    [text] = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+    return str(text)
+
+
+def hashed(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -94,7 +113,10 @@ def test_everything_of_the_page_comes_under_its_policy_and_is_asked_about_again(
     again = get(client, f"/dashboard/billing/{path}", If_None_Match=answer.headers["ETag"])
 
     assert answer.status_code == 200
-    assert answer.headers["Content-Security-Policy"] == POLICY
+    page = get(client, PAGES[0]).text
+    assert answer.headers["Content-Security-Policy"] == POLICY.format(
+        **{tag: hashed(inline(page, tag)) for tag in INLINE.values()}
+    )
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert answer.headers["Cache-Control"] == "no-cache"
@@ -122,11 +144,13 @@ def test_what_a_browser_loads_weighs_less_than_eighty_kibibytes(
     assert sum(len(answer.data) for answer in answers) < 80 * 1024
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.endswith((".js", ".css"))])
+@pytest.mark.parametrize("name", [name for name in SOURCES if name.endswith((".js", ".css"))])
 def test_scripts_and_styles_are_sent_without_comments(sqlite_billing: Billing, name: str) -> None:
-    source = (ROOT / "billing/web/panel/static" / name).read_text("utf-8")
+    source = SOURCES[name].read_text("utf-8")
 
-    sent = get(sqlite_billing.client(), f"/dashboard/billing/panel/{name}").text
+    path = PAGES[0] if name in INLINE else f"/dashboard/billing/panel/{name}"
+    answer = get(sqlite_billing.client(), path)
+    sent = inline(answer.text, INLINE[name]) if name in INLINE else answer.text
 
     comments = ("//", "/*", "*/", "* ")
     lines = [line.strip() for line in source.splitlines()]
@@ -143,9 +167,9 @@ def test_scripts_and_styles_are_sent_without_comments(sqlite_billing: Billing, n
         assert sent.splitlines() == list(filter(None, lines))
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", SOURCES)
 def test_no_file_of_the_page_names_another_place_or_makes_markup_of_text(name: str) -> None:
-    text = (ROOT / "billing" / "web" / "panel" / "static" / name).read_text("utf-8")
+    text = SOURCES[name].read_text("utf-8")
 
     assert set(re.findall(r"https?://[^\"' ]+", text)) <= {"http://www.w3.org/2000/svg"}
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|console", text)

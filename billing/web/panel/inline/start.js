@@ -1,0 +1,7 @@
+// Loads the modules once the form has been painted: their loading would delay the first view by half.
+{
+  const load = () => document.head.append(document.getElementById("modules").content);
+  // A tab in the background paints nothing.
+  if (document.hidden) load();
+  else requestAnimationFrame(() => setTimeout(load));
+}
