@@ -31,6 +31,11 @@ def constant() -> Response:
     return jsonify(BODY)
 
 
+@flask.get("/line")
+def line() -> str:
+    return "<!doctype html><title>A line</title><p>A line of text"
+
+
 def bare(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     headers = [("Content-Type", "application/json"), ("Content-Length", str(len(_BYTES)))]
     start_response("200 OK", headers)
