@@ -179,6 +179,19 @@ def test_nothing_is_said_of_a_key_that_nobody_looked_at(
     assert "could not be checked" in text or "did not look at the key" in text
 
 
+#: A style of an element so many milliseconds after it came: of a copy, whose clock stands.
+STYLE_AFTER = """(node, [milliseconds, style]) => {
+    const copy = node.cloneNode(true);
+    node.after(copy);
+    const [animation] = copy.getAnimations();
+    animation.pause();
+    animation.currentTime = milliseconds;
+    const found = getComputedStyle(copy)[style];
+    copy.remove();
+    return found;
+}"""
+
+
 def test_while_the_first_figures_are_read_the_page_says_so(
     panel: Callable[..., Panel], site: Site
 ) -> None:
@@ -198,15 +211,6 @@ def test_while_the_first_figures_are_read_the_page_says_so(
     expect(screen.page.locator(".skeleton")).to_have_count(0)
 
 
-#: The filter of an element so many milliseconds after its animation began, whose clock stands.
-FILTER_AFTER = """(node, milliseconds) => {
-    const [animation] = node.getAnimations();
-    animation.pause();
-    animation.currentTime = milliseconds;
-    return getComputedStyle(node).filter;
-}"""
-
-
 def test_what_is_being_read_again_can_be_read(panel: Callable[..., Panel], site: Site) -> None:
     held: list[Route] = []
     screen = panel().open().ask(site.keys["busy"])
@@ -218,8 +222,9 @@ def test_what_is_being_read_again_can_be_read(panel: Callable[..., Panel], site:
     screen.press("Refresh")
 
     expect(screen.page.locator("main[aria-busy=true] #days[aria-busy=true]")).to_be_visible()
-    look = [screen.page.locator("#days").evaluate(FILTER_AFTER, at) for at in (290, 310)]
-    assert look == ["grayscale(0)", "grayscale(1)"]
+    days = screen.page.locator("#days")
+    filters = [days.evaluate(STYLE_AFTER, [at, "filter"]) for at in (290, 310)]
+    assert filters == ["grayscale(0)", "grayscale(1)"]
     screen.save("reading-again")
     screen.assert_accessible()
 
@@ -236,28 +241,15 @@ def test_while_the_first_days_are_read_the_page_says_so(
     screen.assert_accessible()
 
 
-#: Whether a skeleton can be seen so many milliseconds after it came: a copy, whose clock stands.
-SEEN_AFTER = """(node, milliseconds) => {
-    const copy = node.cloneNode(true);
-    node.after(copy);
-    const [appearing] = copy.getAnimations();
-    appearing.pause();
-    appearing.currentTime = milliseconds;
-    const { visibility } = getComputedStyle(copy);
-    copy.remove();
-    return visibility === "visible";
-}"""
-
-
 def test_a_short_wait_shows_nothing_of_it(panel: Callable[..., Panel], site: Site) -> None:
     screen = panel().open()
     screen.page.route("**/subscription", lambda route: None)
     screen.ask(site.keys["example"])
     skeleton = screen.page.locator(".skeleton")
 
-    seen = [skeleton.evaluate(SEEN_AFTER, milliseconds) for milliseconds in (0, 290, 310)]
+    seen = [skeleton.evaluate(STYLE_AFTER, [at, "visibility"]) for at in (0, 290, 310)]
 
-    assert seen == [False, False, True]
+    assert seen == ["hidden", "hidden", "visible"]
 
 
 def test_a_service_behind_nginx_that_hangs_or_is_down_is_away(
