@@ -28,11 +28,8 @@ READY = "#languages:enabled"
 PATIENCE = 20_000
 expect.set_options(timeout=PATIENCE)
 
-#: Whether the page waits for no answer, and has drawn those that it got.
-IDLE = """async () => {
-    const { requestsInFlight } = await import("./panel/api.js");
-    return !requestsInFlight() && !document.querySelector("[aria-busy=true]");
-}"""
+#: How many answers the page waits for.
+IN_FLIGHT = """async () => (await import("./panel/api.js")).requestsInFlight()"""
 
 DAY = 86400
 TODAY = int(time.time()) // DAY * DAY
@@ -158,7 +155,9 @@ class Panel:
 
     def wait_until_loaded(self) -> None:
         """Wait until nothing is being loaded: what comes last moves what is below it."""
-        self.page.wait_for_function(IDLE)
+        # Not by wait_for_function, which takes the promise itself for true.
+        while self.page.evaluate(IN_FLIGHT):
+            self.page.wait_for_timeout(20)
 
     def facts(self) -> list[str]:
         """Used, limit and expiry, as the screen has them."""

@@ -104,7 +104,7 @@ def test_while_the_site_reads_the_days_a_bar_grows_by_itself(
             return
         error = {"message": "…", "type": "new_api_error", "code": "usage_incomplete"}
         body = json.dumps({"error": error, "progress": share})
-        route.fulfill(status=503, headers={"Retry-After": "600"}, body=body)
+        route.fulfill(status=503, headers={"Retry-After": "120"}, body=body)
 
     screen.open().page.route("**/usage?include=daily_costs*", answer)
     screen.ask(site.keys["busy"])
@@ -115,11 +115,12 @@ def test_while_the_site_reads_the_days_a_bar_grows_by_itself(
     screen.shows(".figure", "$")
     screen.save("filling")
     screen.assert_accessible()
-    screen.page.clock.fast_forward("09:00")
+    # In all less than the 5 minutes after which the page reads everything again.
+    screen.page.clock.fast_forward("01:40")
     assert len(asked(screen)) == 1
-    screen.page.clock.fast_forward("01:00")
+    screen.page.clock.fast_forward("00:20")
     expect(bar).to_have_attribute("aria-valuenow", "75")
-    screen.page.clock.fast_forward("10:00")
+    screen.page.clock.fast_forward("02:00")
     expect(screen.page.locator(".day")).to_have_count(30)
     expect(bar).to_have_count(0)
 

@@ -179,7 +179,7 @@ def test_nothing_is_said_of_a_key_that_nobody_looked_at(
     assert "could not be checked" in text or "did not look at the key" in text
 
 
-#: A style of an element so many milliseconds after it came: of a copy, whose clock stands.
+#: A style of an element so many milliseconds after it came, read from a copy that is paused then.
 STYLE_AFTER = """(node, [milliseconds, style]) => {
     const copy = node.cloneNode(true);
     node.after(copy);
@@ -223,6 +223,7 @@ def test_what_is_being_read_again_can_be_read(panel: Callable[..., Panel], site:
 
     expect(screen.page.locator("main[aria-busy=true] #days[aria-busy=true]")).to_be_visible()
     days = screen.page.locator("#days")
+    # axe looks at no filter: tests/web/test_panel.py computes what this one leaves of the contrast.
     filters = [days.evaluate(STYLE_AFTER, [at, "filter"]) for at in (290, 310)]
     assert filters == ["grayscale(0)", "grayscale(1)"]
     screen.save("reading-again")

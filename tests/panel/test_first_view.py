@@ -1,4 +1,4 @@
-"""The form before any script has run: whole, in the visitor's language, and it submits nothing."""
+"""The form before the modules are there: whole, in the right language, and it submits nothing."""
 
 from __future__ import annotations
 
@@ -27,19 +27,37 @@ FORMS = {
 }
 
 
-@pytest.fixture
-def held() -> list[Route]:
-    """The requests for scripts that have not been answered."""
-    return []
+class Modules:
+    """The page's modules, which the browser waits for until the test lets them come."""
+
+    def __init__(self) -> None:
+        self._held: list[Route] | None = []
+
+    def hold(self, route: Route) -> None:
+        if self._held is None:
+            route.continue_()
+        else:
+            self._held.append(route)
+
+    def come(self) -> None:
+        """Those too that the page asks for only now."""
+        held, self._held = self._held or [], None
+        for route in held:
+            route.continue_()
 
 
 @pytest.fixture
-def waiting(panel: Callable[..., Panel], held: list[Route]) -> Callable[..., Panel]:
-    """Opens a page that goes on waiting for its scripts."""
+def modules() -> Modules:
+    return Modules()
+
+
+@pytest.fixture
+def waiting(panel: Callable[..., Panel], modules: Modules) -> Callable[..., Panel]:
+    """Opens a page that goes on waiting for its modules."""
 
     def start(path: str = PAGE, **options: object) -> Panel:
         screen = panel(**options)
-        screen.page.route("**/*.js", lambda route: held.append(route))
+        screen.page.route("**/*.js", modules.hold)
         screen.page.goto(path, wait_until="commit")
         return screen
 
@@ -60,7 +78,7 @@ def shows_form(screen: Panel, locale: str) -> None:
 
 
 @pytest.mark.parametrize("locale", FORMS)
-def test_the_form_is_there_in_the_visitors_language_before_any_script(
+def test_the_form_is_there_in_the_visitors_language_before_the_modules(
     waiting: Callable[..., Panel], site: Site, locale: str
 ) -> None:
     screen = waiting(locale=locale)
@@ -69,7 +87,7 @@ def test_the_form_is_there_in_the_visitors_language_before_any_script(
 
     expect(screen.page.locator("[type=submit]")).to_be_disabled()
     expect(screen.page.get_by_role("button", name="English")).to_be_disabled()
-    screen.save(f"form-before-scripts-{locale}")
+    screen.save(f"form-before-modules-{locale}")
     screen.assert_accessible()
 
 
@@ -99,6 +117,19 @@ def test_a_page_in_the_background_loads_its_modules_all_the_same(
     expect(screen.page.locator("[type=submit]")).to_be_enabled()
 
 
+def test_a_page_that_is_hidden_before_its_first_frame_loads_its_modules_then(
+    panel: Callable[..., Panel],
+) -> None:
+    screen = panel()
+    screen.page.add_init_script("requestAnimationFrame = () => {}")
+    screen.page.goto(PAGE)
+    assert [request.url for request in screen.requests if request.url.endswith(".js")] == []
+
+    screen.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+    expect(screen.page.locator("[type=submit]")).to_be_enabled()
+
+
 def test_the_language_of_the_address_comes_before_the_browsers(
     waiting: Callable[..., Panel], site: Site
 ) -> None:
@@ -108,8 +139,8 @@ def test_the_language_of_the_address_comes_before_the_browsers(
 
 
 @pytest.mark.parametrize("locale", FORMS)
-def test_the_form_stays_as_it_is_when_the_scripts_come(
-    waiting: Callable[..., Panel], held: list[Route], site: Site, locale: str
+def test_the_form_stays_as_it_is_when_the_modules_come(
+    waiting: Callable[..., Panel], modules: Modules, site: Site, locale: str
 ) -> None:
     screen = waiting(locale=locale)
     shows_form(screen, locale)
@@ -120,8 +151,7 @@ def test_the_form_stays_as_it_is_when_the_scripts_come(
     )"""
     before = screen.page.evaluate(boxes)
 
-    for route in held:
-        route.continue_()
+    modules.come()
 
     expect(screen.page.locator("[type=submit]")).to_be_enabled()
     shows_form(screen, locale)
@@ -132,18 +162,17 @@ def test_the_form_stays_as_it_is_when_the_scripts_come(
 
 
 def test_the_key_has_the_focus_unless_somebody_is_in_another_field(
-    waiting: Callable[..., Panel], held: list[Route], site: Site
+    waiting: Callable[..., Panel], modules: Modules, site: Site
 ) -> None:
     screen = waiting()
     shows_form(screen, "en-GB")
 
-    for route in held:
-        route.continue_()
+    modules.come()
 
     expect(screen.page.locator("#key")).to_be_focused()
 
 
-def test_nothing_is_submitted_before_the_scripts_are_there(
+def test_nothing_is_submitted_before_the_modules_are_there(
     waiting: Callable[..., Panel], site: Site
 ) -> None:
     screen = waiting()

@@ -80,9 +80,13 @@ def test_a_key_is_forgotten_with_a_reload(panel: Callable[..., Panel], site: Sit
     screen = panel().open().ask(site.keys["busy"])
     screen.shows(".figure", "$")
 
+    before = len(screen.requests)
     screen.reload()
+    screen.wait_until_loaded()
 
     expect(screen.page.locator("#key")).to_have_value("")
+    expect(screen.page.locator("#remember")).not_to_be_checked()
+    assert not [each.url for each in screen.requests[before:] if "subscription" in each.url]
     assert screen.page.locator("#results").inner_text() == ""
 
 
@@ -98,6 +102,7 @@ def test_a_key_is_remembered_in_its_tab_if_its_owner_says_so(
     other = screen.context.new_page()
     other.goto(PAGE)
     other.wait_for_selector(READY)
+    expect(other.locator("#remember")).not_to_be_checked()
     screen.press("Another key")
 
     expect(screen.page.locator("#key")).to_be_focused()
@@ -122,7 +127,9 @@ def test_a_key_goes_nowhere_when_the_script_does_not_run(
 ) -> None:
     screen = panel()
     screen.page.route("**/panel.js", lambda route: route.abort())
-    with screen.page.expect_event("requestfailed"):
+    with screen.page.expect_event(
+        "requestfailed", lambda request: request.url.endswith("/panel.js")
+    ):
         screen.page.goto(PAGE)
     sent: list[Request] = []
     screen.page.on("request", lambda request: sent.append(request))

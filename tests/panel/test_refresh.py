@@ -14,7 +14,6 @@ from tests.support.gunicorn import Gunicorn
 from tests.support.site import Site
 
 ROUTES = ("subscription", "usage", "credit_grants")
-IN_FLIGHT = """async () => (await import("./panel/api.js")).requestsInFlight()"""
 HIDE = """hidden => {
     Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
     document.dispatchEvent(new Event("visibilitychange"));
@@ -32,8 +31,9 @@ def count(screen: Panel) -> int:
 
 def settle(screen: Panel, reads: int) -> None:
     """Wait until that many reads have been answered, days and grants too."""
-    while count(screen) < reads or screen.page.evaluate(IN_FLIGHT):
+    while count(screen) < reads:
         screen.page.wait_for_timeout(20)
+    screen.wait_until_loaded()
 
 
 @pytest.fixture

@@ -122,6 +122,7 @@ def test_everything_of_the_page_comes_under_its_policy_and_is_asked_about_again(
     assert answer.headers["Cache-Control"] == "no-cache"
     assert "Set-Cookie" not in answer.headers
     assert (again.status_code, again.data) == (304, b"")
+    assert again.headers["Content-Security-Policy"] == answer.headers["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize(
@@ -165,6 +166,35 @@ def test_scripts_and_styles_are_sent_without_comments(sqlite_billing: Billing, n
         assert "; }" not in sent
     else:
         assert sent.splitlines() == list(filter(None, lines))
+
+
+#: The colours of texts, and what they stand on.
+TEXTS_ON = {
+    **dict.fromkeys(("text", "muted", "accent"), ("card", "ground", "track")),
+    **{name: ("card", f"{name}-ground") for name in ("good", "warn", "bad")},
+    "on-accent": ("accent",),
+}
+
+
+def grey(colour: str) -> float:
+    """The relative luminance of a colour after CSS's grayscale(1), which weighs sRGB itself."""
+    red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4))
+    value = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return float(value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_keep_their_contrast_without_colours(scheme: str) -> None:
+    light, dark = re.findall(
+        r":root \{(.*?)\}", SOURCES["panel.css"].read_text("utf-8"), re.DOTALL
+    )[:2]
+    found = re.findall(r"--([\w-]+): #(\w{6});", light + (dark if scheme == "dark" else ""))
+    colours = {name: grey(colour) for name, colour in found}
+
+    for name, grounds in TEXTS_ON.items():
+        for ground in grounds:
+            low, high = sorted((colours[name], colours[ground]))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (name, ground)
 
 
 @pytest.mark.parametrize("name", SOURCES)
