@@ -129,15 +129,17 @@ class Stage:
             if database == "SQLite":
                 yield flask, target("unknown token (401), SQLite, sync", ours, known=False)
             else:
-                for what, sql in (("a 1", "SELECT 1"), ("a token", self._token_sql(database))):
-                    env = {**self._environment(database), "BENCH_SQL": sql}
+                environment, token_sql = self._environment(database), self._token_sql(database)
+                for what, sql in (("a 1", "SELECT 1"), ("a token", token_sql)):
+                    env = {**environment, "BENCH_SQL": sql}
                     asks = self._serve(SYNC, "bench.apps:asks()", 2, **env)
                     yield flask, target(f"Flask that asks for {what}, {database}", asks)
             if database in ("MariaDB", "MySQL"):
                 by_c = {"DATABASE_URL": self._urls[database].replace("?driver=pymysql", "")}
                 ours = self._ours(SYNC, database, 2, **by_c)
                 yield flask, target(f"subscription, {database}, mysqlclient", ours)
-                asks = self._serve(SYNC, "bench.apps:asks()", 2, **{**env, **by_c})
+                env = {**environment, "BENCH_SQL": token_sql, **by_c}
+                asks = self._serve(SYNC, "bench.apps:asks()", 2, **env)
                 yield flask, target(f"Flask that asks for a token, {database}, mysqlclient", asks)
         threaded = target("Flask, gthread", self._serve(GTHREAD, "bench.apps:flask"))
         for database in ("SQLite", "MariaDB"):

@@ -41,7 +41,7 @@ class DisabledSessions(SessionInterface):
 
 
 class _BodilessRequest(Request):
-    """A request whose body nobody reads: there is no uploaded file to close."""
+    """A request without uploaded files: no route reads its body, so `close` has nothing to do."""
 
     def close(self) -> None:
         pass

@@ -28,7 +28,7 @@ FORMS = {
 
 
 class Modules:
-    """The page's modules, which the browser waits for until the test lets them come."""
+    """The requests for the page's modules, held until the test releases them."""
 
     def __init__(self) -> None:
         self._held: list[Route] | None = []
@@ -39,8 +39,8 @@ class Modules:
         else:
             self._held.append(route)
 
-    def come(self) -> None:
-        """Those too that the page asks for only now."""
+    def release(self) -> None:
+        """Let these through, and those that the page asks for only now."""
         held, self._held = self._held or [], None
         for route in held:
             route.continue_()
@@ -151,7 +151,7 @@ def test_the_form_stays_as_it_is_when_the_modules_come(
     )"""
     before = screen.page.evaluate(boxes)
 
-    modules.come()
+    modules.release()
 
     expect(screen.page.locator("[type=submit]")).to_be_enabled()
     shows_form(screen, locale)
@@ -167,7 +167,7 @@ def test_the_key_has_the_focus_unless_somebody_is_in_another_field(
     screen = waiting()
     shows_form(screen, "en-GB")
 
-    modules.come()
+    modules.release()
 
     expect(screen.page.locator("#key")).to_be_focused()
 

@@ -27,9 +27,8 @@ _FOR_READERS = {
 
 
 def _without_comments(filename: str, text: str) -> str:
-    """The file's text without what is for readers of the source: a fifth of it."""
-    for_readers = _FOR_READERS.get(PurePath(filename).suffix)
-    return for_readers.sub("", text) if for_readers else text
+    """The text of a script or of styles without what is for readers of the source: a fifth."""
+    return _FOR_READERS[PurePath(filename).suffix].sub("", text)
 
 
 def _inline(filename: str) -> tuple[str, str]:
@@ -46,7 +45,7 @@ _START, _START_HASH = _inline("start.js")
 
 
 class _Panel(Blueprint):
-    """Sends its files without comments, and under the page's policy."""
+    """Sends scripts without comments, and each file under the page's policy."""
 
     def send_static_file(self, filename: str) -> Response:
         response = super().send_static_file(filename)
